@@ -1,0 +1,92 @@
+"""What a flow hands to a stage's process and what comes back: files and plain values only."""
+
+from pathlib import Path
+from typing import Literal
+
+from data_contracts.rows import RowKind
+from data_contracts.stage_configs import AnyConfig, Config, RunSettings
+
+
+INTERRUPTED_EXIT = 75
+"""Exit code of a stage that stopped on request, its checkpoint written."""
+
+
+class RowsInput(Config):
+    """A Parquet file of rows, keyed by its dataset version's fingerprint."""
+
+    name: str
+    kind: RowKind
+    path: Path
+    fingerprint: str
+    weight: float = 1.0
+
+
+class ModelInput(Config):
+    """A directory with safetensors weights, tokenizer and chat template. Never written into."""
+
+    name: str
+    path: Path
+    fingerprint: str
+
+
+class StageJob(Config):
+    """One execution of one stage."""
+
+    name: str
+    config: AnyConfig
+    seed: int
+    start: ModelInput | None = None
+    base: ModelInput | None = None
+    """The pipeline's first model, whose tokenizer and chat template every later one must share."""
+
+    rows: tuple[RowsInput, ...] = ()
+    compare_with: tuple[RowsInput, ...] = ()
+    work_dir: Path
+    """Scratch of this execution: progress, log, trainer checkpoints, and `output` once finished."""
+
+    reference_cache_dir: Path
+    """Reference log-probabilities, keyed by weights and rows, shared between executions."""
+
+    run: RunSettings
+    accelerators: tuple[int, ...] = ()
+    """Indices of the GPUs leased for this execution."""
+
+    @property
+    def output_dir(self) -> Path:
+        return self.work_dir / "output"
+
+    @property
+    def progress_path(self) -> Path:
+        return self.work_dir / "progress.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        return self.work_dir / "stage.log"
+
+    @property
+    def result_path(self) -> Path:
+        return self.work_dir / "result.json"
+
+
+class StageResult(Config):
+    """What a finished stage says of its output."""
+
+    output: Literal["model", "rows"]
+    fingerprint: str
+    """Content: weights, tokenizer and chat template, or rows and their order."""
+
+    metrics: dict[str, float]
+    notes: tuple[str, ...] = ()
+    """Sentences for people: what was dropped, and how often."""
+
+
+class Progress(Config):
+    """One line of a stage's progress file."""
+
+    seconds: float
+    """Since the stage began."""
+
+    step: int
+    total: int
+    unit: Literal["step", "completion", "row"] = "step"
+    metrics: dict[str, float] = {}

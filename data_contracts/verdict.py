@@ -1,0 +1,17 @@
+"""A verdict: the reward a verifier gives to one completion, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reward` lies in [0, 1]; `reason` is for people; `parts` are a verifier's named components."""
+
+    reward: float
+    reason: str
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.reward <= 1.0:  # also refuses nan
+            raise ValueError(f"a reward lies in [0, 1], this verifier gave {self.reward}")

@@ -1,0 +1,76 @@
+"""Make a recipe's datasets: read or generate, bring to the columns of their kind, prove them gradable."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_contracts.errors import DataError
+from data_contracts.rows import Problem, RowKind
+from flows.nodes import Node
+from flows.recipe import DatasetConfig, Recipe
+from infra.sources import Defaults, normalise, read_file, select_rows
+from stages.arithmetic import generate_examples, generate_problems
+from stages.verifiers.catalog import require_gradable
+
+_GRADED_ROWS = 1000
+"""Ground truths tried per dataset, evenly spread: symbolic verifiers take milliseconds each."""
+
+
+def build_table(recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]) -> tuple[RowKind, pa.Table]:
+    """The rows of one dataset, checked. Raises DataError or GroundTruthError."""
+    config = node.config
+    assert isinstance(config, DatasetConfig)
+    defaults = Defaults(node.name, config.verifier, json.dumps(config.arguments))
+    kind, table = normalise(_read(recipe, config, parents), config.kind, f"Dataset {node.name}", defaults)
+    if table.num_rows == 0:
+        raise DataError(
+            f"Dataset {node.name} has no rows.",
+            "at least one row",
+            "Check its source, and any filter in its sql.",
+        )
+    if kind is RowKind.problems:
+        _require_gradable(node.name, table)
+    return kind, table
+
+
+def _read(recipe: Recipe, config: DatasetConfig, parents: Mapping[str, pa.Table]) -> pa.Table:
+    if config.path:
+        return read_file(Path(config.path))
+    if config.sql:
+        return select_rows(config.sql, parents)
+    if config.hub:
+        return _read_hub(config)
+    assert config.count is not None
+    if config.worked is not None:
+        return pa.Table.from_pylist(generate_examples(config.count, config.split, config.worked, recipe.seed))
+    return pa.Table.from_pylist(generate_problems(config.count, config.split, recipe.seed))
+
+
+def _read_hub(config: DatasetConfig) -> pa.Table:
+    from datasets import load_dataset
+
+    assert config.hub is not None
+    try:
+        dataset = load_dataset(
+            config.hub, config.hub_config, split=config.hub_split, revision=config.hub_revision
+        )
+    except Exception as error:  # the hub client raises a dozen unrelated types; each means the same to a user
+        raise DataError(
+            f"The hub dataset {config.hub} at {config.hub_revision} cannot be fetched: {error}",
+            "a reachable hub, or the dataset in its local cache",
+            "Without network: download the file and use path instead of hub.",
+        ) from error
+    return dataset.with_format("arrow")[:]
+
+
+def _require_gradable(name: str, table: pa.Table) -> None:
+    stride = -(-table.num_rows // _GRADED_ROWS)
+    positions = range(0, table.num_rows, stride)
+    rows = table.select(list(Problem.model_fields)).take(pa.array(positions)).to_pylist()
+    try:
+        require_gradable(Problem.model_validate(row) for row in rows)
+    except DataError as error:
+        every = f" (every {stride}th row was tried)" if stride > 1 else ""
+        raise type(error)(f"Dataset {name}{every}: {error.found}", error.expected, error.do) from error

@@ -1,0 +1,201 @@
+"""The pipeline as a Prefect flow: one task per node of the recipe's DAG.
+
+    datasets ─► sft ─► verify ─► pairs ─► dpo ─► verify ─► select ─► grpo ─► evaluate
+
+Tasks are thin: each asks the run to make its node. Prefect gives order, states, logs and schedules; what is
+done already is the ledger's to say, so Prefect's own cache stays off.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+from data_contracts.errors import BurnishError, Interrupted, PipelineError
+from flows.execution import PipelineRun
+from flows.plan import Action, make_plan
+from flows.preflight import Prepared, require_sound
+from flows.recipe import Recipe, write_recipe
+from flows.summary import RunSummary, summarise
+from flows.view import current_view
+from infra import ledger as states
+from infra.home import home_path, open_home
+from infra.ledger import Ledger
+from infra.stage_processes import start_fork_server, this_process
+from stages.child import PRELOAD
+
+_MAX_TASKS = 32
+
+prepared_rows: ContextVar[Prepared | None] = ContextVar("prepared_rows", default=None)
+"""Rows that the command line's pre-flight read in this process; a scheduled flow reads them itself."""
+
+stop_requested: ContextVar[threading.Event | None] = ContextVar("stop_requested", default=None)
+
+
+def _stage_task(name: str) -> Callable[[Callable[[PipelineRun, str], None]], Task[[PipelineRun, str], None]]:
+    return task(name=name, cache_policy=NO_CACHE, persist_result=False)
+
+
+@_stage_task("publish dataset")
+def publish_dataset(run: PipelineRun, node: str) -> None:
+    """Source rows → a checked dataset version in DuckDB."""
+    _make(run, node)
+
+
+@_stage_task("prepare base")
+def prepare_base(run: PipelineRun, node: str) -> None:
+    """Build or bring in the model everything starts from."""
+    _make(run, node)
+
+
+@_stage_task("train sft")
+def train_sft(run: PipelineRun, node: str) -> None:
+    """Supervised fine-tuning."""
+    _make(run, node)
+
+
+@_stage_task("train dpo")
+def train_dpo(run: PipelineRun, node: str) -> None:
+    """Preference optimization, length-normalized."""
+    _make(run, node)
+
+
+@_stage_task("train grpo")
+def train_grpo(run: PipelineRun, node: str) -> None:
+    """Reinforcement learning with verifiable rewards."""
+    _make(run, node)
+
+
+@_stage_task("verify")
+def verify(run: PipelineRun, node: str) -> None:
+    """Sample completions and give each its verdict."""
+    _make(run, node)
+
+
+@_stage_task("make pairs")
+def make_pairs(run: PipelineRun, node: str) -> None:
+    """Verdicts → preference pairs."""
+    _make(run, node)
+
+
+@_stage_task("select problems")
+def select_problems(run: PipelineRun, node: str) -> None:
+    """Verdicts → problems worth training on."""
+    _make(run, node)
+
+
+TASKS: Mapping[str, Task[[PipelineRun, str], None]] = {
+    "dataset": publish_dataset,
+    "base": prepare_base,
+    "sft": train_sft,
+    "dpo": train_dpo,
+    "grpo": train_grpo,
+    "verify": verify,
+    "pairs": make_pairs,
+    "select": select_problems,
+}
+
+
+@flow(
+    name="post_training",
+    task_runner=ThreadPoolTaskRunner(max_workers=_MAX_TASKS),  # pyright: ignore[reportArgumentType]
+    validate_parameters=False,
+    persist_result=False,
+)
+def post_training(recipe: dict[str, Any], force: list[str] | None = None, until: str | None = None) -> dict[str, Any]:
+    """Run what `recipe` (a recipe's document) wants and the ledger does not have; returns the summary.
+
+    A failed stage stops what depends on it and nothing else.
+    """
+    run = _begin(Recipe.model_validate(recipe), force or [], until)
+    futures: dict[str, PrefectFuture[None]] = {}
+    try:
+        for step in run.plan.steps:
+            if step.action is not Action.later:
+                node = step.node
+                make = TASKS[node.kind].with_options(task_run_name=node.name)
+                parents = [futures[parent] for parent in node.parents]
+                futures[node.name] = make.submit(quote(run), node.name, wait_for=parents)
+        for future in futures.values():
+            future.wait()
+    except BaseException:
+        run.stop.set()
+        raise
+    return _finish(run, futures)
+
+
+def _make(run: PipelineRun, node: str) -> None:
+    execution = run.make(node)
+    get_run_logger().info("%s is %s %s", node, execution.name, execution.version)
+
+
+def _begin(recipe: Recipe, force: list[str], until: str | None) -> PipelineRun:
+    start_fork_server(PRELOAD)
+    home = open_home(home_path(os.environ, Path.cwd()))
+    ledger = Ledger(home.ledger_path)
+    plan = make_plan(recipe, home, ledger, force=force, until=until)
+    prepared = prepared_rows.get()
+    pid, started = this_process()
+    run = PipelineRun(
+        run_id=ledger.begin_run(recipe.name, recipe.model_dump(mode="json"), pid, started),
+        plan=plan,
+        force=frozenset(force),
+        home=home,
+        ledger=ledger,
+        view=current_view.get(),
+        prepared=require_sound(plan, home) if prepared is None else prepared,
+        stop=stop_requested.get() or threading.Event(),
+    )
+    for step in plan.steps:
+        if step.action is not Action.later:
+            ledger.set_stage(run.run_id, step.node.name, step.node.kind, step.node.key, states.WAITING)
+    run.begin(write_recipe(recipe))
+    ledger.note_run_ids(run.run_id, flow_run.get_id(), run.mlflow_run_id)
+    return run
+
+
+def _finish(run: PipelineRun, futures: Mapping[str, PrefectFuture[None]]) -> dict[str, Any]:
+    failed: dict[str, BurnishError | Exception] = {}
+    for name, future in futures.items():
+        if name in run.executions:
+            continue
+        state = future.state
+        if state.is_failed() or state.is_crashed():
+            error = state.result(raise_on_failure=False)
+            failed[name] = error if isinstance(error, Exception) else RuntimeError(str(state.message))
+        else:
+            run.ledger.set_stage(
+                run.run_id, name, run.nodes[name].kind, run.nodes[name].key, states.SKIPPED, "a parent failed"
+            )
+            run.view.end(name, states.SKIPPED, "a parent failed")
+    summary = summarise(run.plan, run.executions, run.run_id)
+    was_stopped = run.stop.is_set() or any(isinstance(error, Interrupted) for error in failed.values())
+    state = states.INTERRUPTED if was_stopped else states.FAILED if failed else states.DONE
+    run.ledger.end_run(run.run_id, state, summary.model_dump(mode="json"))
+    run.registry.finish_run(run.mlflow_run_id, {"done": "FINISHED", "failed": "FAILED"}.get(state, "KILLED"))  # pyright: ignore[reportArgumentType]
+    if was_stopped:
+        raise Interrupted("The run was stopped.", "", "Finished stages are kept: the same command continues.")
+    if failed:
+        raise PipelineError(*_explain(run, failed))
+    return summary.model_dump(mode="json")
+
+
+def _explain(run: PipelineRun, failed: Mapping[str, Exception]) -> tuple[str, str, str]:
+    paragraphs: list[str] = []
+    for name, error in failed.items():
+        log = run.home.logs_dir / run.run_id / f"{name}.log"
+        where = f"\nLog: {log}" if log.exists() else ""
+        paragraphs.append(f"Stage {name} failed: {error}{where}")
+    return "\n".join(paragraphs), "", "Finished stages are kept: fix the cause and run again."
+
+
+__all__ = ["RunSummary", "post_training"]

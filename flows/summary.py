@@ -1,0 +1,168 @@
+"""The table a run ends in: verified accuracy, stage by stage, each against the model it started from."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from flows.nodes import Node, evaluation_name, model_ancestors
+from flows.plan import Plan
+from infra.ledger import Execution
+
+
+class Change(BaseModel):
+    """Difference in accuracy to an earlier model, paired by problem."""
+
+    model_config = ConfigDict(frozen=True)
+
+    to: str
+    change: float
+    low: float
+    high: float
+    """95 % interval."""
+
+    p_value: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.change:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}] {p_text(self.p_value)}"
+
+
+class StageLine(BaseModel):
+    """One model of the pipeline."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    model: str
+    """`name/version` in the registry."""
+
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """Wilson interval, 95 %."""
+
+    pass_at_k: float | None = None
+    k: int | None = None
+    completion_tokens: float | None = None
+    completions: int | None = None
+    problems: int | None = None
+    changes: tuple[Change, ...] = ()
+    """Nearest ancestor first."""
+
+    seconds: float
+
+
+class RunSummary(BaseModel):
+    """What a run came to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    recipe: str
+    lines: tuple[StageLine, ...]
+    seconds: float
+    """Of the executions behind it, reused ones included."""
+
+
+def summarise(plan: Plan, executions: Mapping[str, Execution], run_id: str) -> RunSummary:
+    """A line per finished model, with its evaluation where there is one."""
+    nodes = {step.node.name: step.node for step in plan.steps}
+    lines = [
+        _line(nodes, name, executions)
+        for name, node in nodes.items()
+        if node.makes_model and name in executions
+    ]
+    seconds = sum(execution.seconds for execution in executions.values())
+    return RunSummary(run_id=run_id, recipe=plan.recipe.name, lines=tuple(lines), seconds=seconds)
+
+
+def summary_table(summary: RunSummary) -> Table:
+    """For a terminal."""
+    evaluated = [line for line in summary.lines if line.accuracy is not None]
+    caption = ""
+    if evaluated:
+        last = evaluated[-1]
+        caption = f"{last.problems} held-out problems, {(last.completions or 0) // (last.problems or 1)} samples each"
+    table = Table(title=f"{summary.recipe}: verified accuracy", caption=caption, title_justify="left")
+    for heading in ("stage", "model", "accuracy", "95 % interval"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column(f"pass@{evaluated[-1].k}" if evaluated else "pass@k", justify="right")
+    table.add_column("tokens", justify="right")
+    table.add_column("points over its start (paired)", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    for line in summary.lines:
+        table.add_row(*_cells(line))
+    return table
+
+
+def closing_sentences(summary: RunSummary) -> list[str]:
+    """The comparisons that matter, in words: the last model against the first trained one."""
+    evaluated = [line for line in summary.lines if line.changes]
+    if len(evaluated) < 2:
+        return []
+    first, last = evaluated[0], evaluated[-1]
+    change = next((change for change in last.changes if change.to == first.stage), None)
+    if change is None:
+        return []
+    if change.p_value >= 0.05:
+        return [f"{last.stage} is not distinguishable from {first.stage}: {change} points."]
+    word = "above" if change.change > 0 else "below"
+    return [f"{last.stage} is {abs(100 * change.change):.1f} points {word} {first.stage}: {change}."]
+
+
+def p_text(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def _line(nodes: Mapping[str, Node], name: str, executions: Mapping[str, Execution]) -> StageLine:
+    execution = executions[name]
+    evaluation = executions.get(evaluation_name(name))
+    model = f"{execution.name}/{execution.version}"
+    if evaluation is None:
+        return StageLine(stage=name, model=model, seconds=execution.seconds)
+    metrics = evaluation.result["metrics"]
+    k, at_k = next(
+        (int(key.removeprefix("eval/pass_at_")), value)
+        for key, value in metrics.items()
+        if key.startswith("eval/pass_at_")
+    )
+    return StageLine(
+        stage=name,
+        model=model,
+        accuracy=metrics["eval/accuracy"],
+        low=metrics["eval/accuracy_low"],
+        high=metrics["eval/accuracy_high"],
+        pass_at_k=at_k,
+        k=k,
+        completion_tokens=metrics["eval/completion_tokens"],
+        completions=int(metrics["eval/completions"]),
+        problems=int(metrics["eval/problems"]),
+        changes=tuple(_change(metrics, ancestor) for ancestor in model_ancestors(nodes, name)),
+        seconds=execution.seconds,
+    )
+
+
+def _change(metrics: Mapping[str, float], ancestor: str) -> Change:
+    prefix = f"eval/vs/{evaluation_name(ancestor)}"
+    return Change(
+        to=ancestor,
+        change=metrics[f"{prefix}/change"],
+        low=metrics[f"{prefix}/change_low"],
+        high=metrics[f"{prefix}/change_high"],
+        p_value=metrics[f"{prefix}/p_value"],
+    )
+
+
+def _cells(line: StageLine) -> list[str]:
+    if line.accuracy is None or line.low is None or line.high is None:
+        return [line.stage, line.model, "–", "", "", "", "", f"{line.seconds:.0f}"]
+    return [
+        line.stage,
+        line.model,
+        f"{100 * line.accuracy:5.1f} %",
+        f"{100 * line.low:.1f} – {100 * line.high:.1f}",
+        f"{100 * (line.pass_at_k or 0):.1f} %",
+        f"{line.completion_tokens:.1f}",
+        str(line.changes[0]) if line.changes else "",
+        f"{line.seconds:.0f}",
+    ]

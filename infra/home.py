@@ -1,0 +1,176 @@
+"""The home: one directory that holds everything a run writes. Deleting it resets everything.
+
+`BURNISH_HOME` names it; without it the nearest `.burnish` at or above the working directory is used, else
+one is made in the working directory.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from data_contracts.errors import HomeError
+
+HOME_FORMAT = 1
+"""Raised when a home written by this version could not be read by the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where things are kept. Made by `open_home`, which also proves that it can be written."""
+
+    path: Path
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.path / "ledger.db"
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.path / "warehouse" / "warehouse.duckdb"
+
+    @property
+    def rows_dir(self) -> Path:
+        """Parquet files, one per distinct content, named by fingerprint."""
+        return self.path / "warehouse" / "rows"
+
+    @property
+    def models_dir(self) -> Path:
+        """Model directories, one per distinct content, named by fingerprint."""
+        return self.path / "models"
+
+    @property
+    def work_dir(self) -> Path:
+        """Scratch of stages that are running or were interrupted, one per stage key."""
+        return self.path / "work"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def reference_cache_dir(self) -> Path:
+        return self.path / "reference_logprobs"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts_dir(self) -> Path:
+        return self.path / "mlflow" / "artifacts"
+
+    @contextmanager
+    def lock(
+        self, name: str, *, holder: str, on_wait: Callable[[str], None] | None = None
+    ) -> Iterator[None]:
+        """Hold the OS lock `name`; it is freed by the kernel when its holder dies.
+
+        While somebody else holds it, `on_wait` is told once who that is, from the file beside the lock.
+        """
+        path = self.path / "locks" / f"{name}.lock"
+        path.parent.mkdir(exist_ok=True)
+        holder_path = path.with_suffix(".holder")
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if on_wait is not None:
+                on_wait(_read_holder(holder_path))
+            lock.acquire(poll_interval=0.2)
+        try:
+            holder_path.write_text(f"{holder} (process {os.getpid()})")
+            yield
+        finally:
+            holder_path.unlink(missing_ok=True)
+            lock.release()
+
+
+def _read_holder(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:  # taken a moment ago, or just released
+        return "another process"
+
+
+def home_path(environment: Mapping[str, str], working_directory: Path) -> Path:
+    """The home these circumstances mean; nothing is created."""
+    if named := environment.get("BURNISH_HOME"):
+        return Path(named).expanduser().absolute()
+    for directory in [working_directory, *working_directory.parents]:
+        if (directory / ".burnish" / "home.json").is_file():
+            return directory / ".burnish"
+    return working_directory / ".burnish"
+
+
+def open_home(path: Path) -> Home:
+    """Create or check the home at `path`. Raises HomeError when it cannot be used."""
+    home = Home(path)
+    marker = path / "home.json"
+    try:
+        for directory in [path, home.rows_dir, home.models_dir, home.work_dir, home.logs_dir]:
+            directory.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}-{time.monotonic_ns()}"
+        probe.write_text("writable")
+        probe.unlink()
+    except OSError as error:
+        raise HomeError(
+            f"The home {path} cannot be written: {error.strerror} ({error.filename}).",
+            "a directory this user may create and write, on a local disk",
+            "Set BURNISH_HOME to another directory.",
+        ) from error
+    if not marker.exists():
+        write_atomically(marker, json.dumps({"format": HOME_FORMAT}))
+    _require_known_format(marker)
+    return home
+
+
+def _require_known_format(marker: Path) -> None:
+    try:
+        found = int(json.loads(marker.read_text())["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomeError(
+            f"{marker} is damaged: {error}.",
+            f'{{"format": {HOME_FORMAT}}}',
+            "Restore the file, or set BURNISH_HOME to another directory.",
+        ) from error
+    if found > HOME_FORMAT:
+        raise HomeError(
+            f"The home {marker.parent} was written by a newer Burnish (format {found}).",
+            f"format {HOME_FORMAT} or older",
+            "Upgrade Burnish, or set BURNISH_HOME to another directory.",
+        )
+
+
+def free_bytes(home: Home) -> int:
+    return shutil.disk_usage(home.path).free
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside, sync, rename: a reader sees the old content or the new, never half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def publish_directory(source: Path, target: Path) -> None:
+    """Move a finished directory to its content-addressed place; an equal one already there wins."""
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+    try:
+        source.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(source)

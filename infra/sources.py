@@ -1,0 +1,211 @@
+"""Read a user's rows with DuckDB and bring them to the columns of their row kind.
+
+Files are read as they are (JSONL, JSON, Parquet, CSV); SQL may select from them. A row without what its kind
+needs is reported by file, row number and field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from data_contracts.errors import DataError
+from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
+
+_READERS = {
+    ".jsonl": "read_json($path, format = 'newline_delimited', sample_size = -1)",
+    ".ndjson": "read_json($path, format = 'newline_delimited', sample_size = -1)",
+    ".json": "read_json($path, sample_size = -1)",
+    ".parquet": "read_parquet($path)",
+    ".csv": "read_csv($path)",
+}
+_MESSAGES = "struct(role varchar, content varchar)[]"
+_SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What problem rows get where their file is silent."""
+
+    source: str
+    verifier: str | None
+    arguments: str
+
+
+def read_file(path: Path) -> pa.Table:
+    """All rows and columns of a data file. Raises DataError for a file that is missing or not what it says."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{path} has the suffix {path.suffix or '(none)'!r}.",
+            f"one of {', '.join(_READERS)}",
+            "Convert the file, or rename it to what it is.",
+        )
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist." if not path.exists() else f"{path} is not a file.",
+            "a data file",
+            "Paths are relative to the recipe's folder; check the path in `datasets:`.",
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty.", "at least one row", "Check the program that writes it.")
+    with _database() as db:
+        try:
+            return db.sql(f"from {reader}", params={"path": str(path)}).to_arrow_table()
+        except duckdb.Error as error:
+            raise DataError(
+                f"{path} cannot be read as {path.suffix}: {_first_line(error)}",
+                f"what its suffix promises ({path.suffix})",
+                "Check the file. JSONL has one JSON object per line.",
+            ) from error
+
+
+def select_rows(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Run a recipe's SQL over its datasets, with no access to files or network."""
+    with _database() as db:
+        for name, table in tables.items():
+            db.register(name, table)
+        db.execute("set enable_external_access = false")
+        try:
+            return db.sql(sql).to_arrow_table()
+        except (duckdb.Error, AttributeError) as error:
+            raise DataError(
+                f"The sql of a dataset fails: {_first_line(error)}",
+                f"a query over {', '.join(tables)}",
+                "Try it in DuckDB; the tables have the columns of their files.",
+            ) from error
+
+
+def normalise(rows: pa.Table, kind: RowKind | None, origin: str, defaults: Defaults) -> tuple[RowKind, pa.Table]:
+    """Bring rows to the columns of their kind, recognised from the column names unless given.
+
+    Raises DataError naming up to five bad rows by number (from 1) and field.
+    """
+    found = kind or recognise_kind(rows.column_names)
+    if found is None:
+        raise DataError(
+            f"{origin} has the columns {', '.join(rows.column_names)}.",
+            "; or ".join(f"{' + '.join(c)} ({k})" for k, cs in REQUIRED_COLUMNS.items() for c in cs),
+            "Rename the columns, or select them with sql.",
+        )
+    if found in (RowKind.raw, RowKind.rollouts):
+        return found, rows
+    _require_columns(rows, found, origin)
+    query, needed = _query(rows, found, defaults)
+    with _database() as db:
+        db.register("source", rows)
+        try:
+            table = db.sql(query, params=_parameters(query, defaults)).to_arrow_table()
+        except duckdb.Error as error:
+            raise DataError(
+                f"{origin}: a column has another type than its kind needs: {_first_line(error)}",
+                "text, or lists of {role, content} messages",
+                "Check the types of the file's columns.",
+            ) from error
+        db.register("normalised", table)
+        _require_values(db, table, needed, found, origin)
+    return found, table
+
+
+def _require_columns(rows: pa.Table, kind: RowKind, origin: str) -> None:
+    present = set(rows.column_names)
+    alternatives = REQUIRED_COLUMNS[kind]
+    if not any(present.issuperset(columns) for columns in alternatives):
+        raise DataError(
+            f"{origin} has the columns {', '.join(rows.column_names)}.",
+            " or ".join(" + ".join(columns) for columns in alternatives) + f", to be read as {kind}",
+            "Rename the columns, select them with sql, or change kind.",
+        )
+
+
+def _query(rows: pa.Table, kind: RowKind, defaults: Defaults) -> tuple[str, tuple[str, ...]]:
+    present = set(rows.column_names)
+    if kind is RowKind.sft:
+        if "messages" in present:
+            return f"select messages::{_MESSAGES} as messages, {_source(present)} from source", ("messages",)
+        joined = f"list_concat({_as_messages(rows, 'prompt')}, {_as_messages(rows, 'completion', 'assistant')})"
+        checked = f"case when prompt is null or completion is null then null else {joined} end"
+        return f"select {checked} as messages, {_source(present)} from source", ("messages",)
+    prompt = f"{_as_messages(rows, 'prompt')} as prompt"
+    if kind is RowKind.pairs:
+        sides = ", ".join(f"{_last_text(rows, side)} as {side}" for side in ("chosen", "rejected"))
+        return f"select {prompt}, {sides}, {_source(present)} from source", ("prompt", "chosen", "rejected")
+    verifier = "coalesce(verifier::varchar, $verifier)" if "verifier" in present else "$verifier::varchar"
+    arguments = "coalesce(to_json(arguments)::varchar, $arguments)" if "arguments" in present else "$arguments"
+    if "arguments" in present and pa.types.is_string(rows.schema.field("arguments").type):
+        arguments = "coalesce(arguments, $arguments)"
+    identity = "problem_id::varchar" if "problem_id" in present else "null"
+    inner = (
+        f"select {identity} as given_id, {prompt}, ground_truth::varchar as ground_truth,"
+        f" {verifier} as verifier, {arguments} as arguments, {_source(present)} from source"
+    )
+    query = (
+        "select coalesce(given_id, sha256(to_json(struct_pack(prompt, ground_truth, verifier))::varchar)[1:16])"
+        " as problem_id, * exclude (given_id) from (" + inner + ")"
+    )
+    return query, ("prompt", "ground_truth", "verifier")
+
+
+def _source(present: set[str]) -> str:
+    return "coalesce(source::varchar, $source) as source" if "source" in present else "$source as source"
+
+
+def _parameters(query: str, defaults: Defaults) -> dict[str, str | None]:
+    known = {"source": defaults.source, "verifier": defaults.verifier, "arguments": defaults.arguments}
+    return {name: value for name, value in known.items() if f"${name}" in query}
+
+
+def _as_messages(rows: pa.Table, column: str, role: str = "user") -> str:
+    if pa.types.is_list(rows.schema.field(column).type):
+        return f"{column}::{_MESSAGES}"
+    return f"case when {column} is null then null else [{{role: '{role}', content: {column}::varchar}}] end"
+
+
+def _last_text(rows: pa.Table, column: str) -> str:
+    if pa.types.is_list(rows.schema.field(column).type):
+        return f"({column}::{_MESSAGES})[-1].content"
+    return f"{column}::varchar"
+
+
+def _require_values(
+    db: duckdb.DuckDBPyConnection, table: pa.Table, needed: tuple[str, ...], kind: RowKind, origin: str
+) -> None:
+    conditions = {field: _missing(table, field, kind) for field in needed}
+    bad = " union all ".join(
+        f"select row, '{field}' as field from numbered where {condition}"
+        for field, condition in conditions.items()
+    )
+    query = f"with numbered as (select row_number() over () as row, * from normalised) {bad} order by row"
+    found = db.execute(query).fetchall()
+    if found:
+        shown = "; ".join(f"row {row}: {field}" for row, field in found[:_SHOWN_ROWS])
+        more = f" and {len(found) - _SHOWN_ROWS} more" if len(found) > _SHOWN_ROWS else ""
+        hint = " Problems need a verifier: name one per row or in the recipe." if kind == "problems" else ""
+        raise DataError(
+            f"{origin}: {len(found)} missing or empty field(s): {shown}{more}.",
+            f"{', '.join(needed)} in every row",
+            f"Complete or remove these rows.{hint}",
+        )
+
+
+def _missing(table: pa.Table, field: str, kind: RowKind) -> str:
+    if not pa.types.is_list(table.schema.field(field).type):
+        return f"{field} is null or trim({field}) = ''"
+    empty = f"{field} is null or len({field}) = 0 or list_bool_or(list_transform({field}, lambda m: "
+    empty += "m.content is null or trim(m.content) = '' or coalesce(m.role, '') not in ('system', 'user', 'assistant')))"
+    if kind is RowKind.sft:
+        empty += f" or {field}[-1].role <> 'assistant' or len({field}) < 2"
+    return f"coalesce({empty}, true)"
+
+
+def _database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        ":memory:",
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

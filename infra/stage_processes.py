@@ -1,0 +1,171 @@
+"""Run a stage in a process of its own, and follow it through the files it writes.
+
+Children come from a fork server that has imported the heavy libraries once, so a stage starts in
+hundredths of a second. The server only ever imports: one matrix product in it would start a thread pool
+that every forked child inherits broken, and hang them all.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from data_contracts.errors import BurnishError, Interrupted, StageError, error_from_document
+from data_contracts.jobs import INTERRUPTED_EXIT, Progress, StageJob, StageResult
+
+START_SECONDS = 120.0
+"""A child that has not reported by then is killed and replaced by a spawned one."""
+
+STOP_SECONDS = 30.0
+"""Between asking a child to checkpoint and stop (SIGTERM) and killing it."""
+
+_POLL_SECONDS = 0.1
+
+Target = Callable[[str], None]
+
+
+def start_fork_server(preload: Sequence[str]) -> None:
+    """Begin importing `preload` in the background. Returns at once; the first stage waits for the rest."""
+    from multiprocessing import forkserver
+
+    multiprocessing.set_forkserver_preload(list(preload))
+    forkserver.ensure_running()
+
+
+def run_stage(
+    target: Target,
+    job: StageJob,
+    *,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], bool],
+) -> StageResult:
+    """Run `target(job document)` in a child until it ends.
+
+    Raises the child's own BurnishError, Interrupted when `should_stop` became true, or StageError when the
+    child died without a word.
+    """
+    job.work_dir.mkdir(parents=True, exist_ok=True)
+    for stale in (job.result_path, job.progress_path):
+        stale.unlink(missing_ok=True)
+    process = _start(target, job)
+    reader = _ProgressReader(job.progress_path)
+    try:
+        stopping_since: float | None = None
+        while process.is_alive():
+            process.join(_POLL_SECONDS)
+            for progress in reader.read():
+                on_progress(progress)
+            if stopping_since is None and should_stop():
+                stopping_since = time.monotonic()
+                process.terminate()
+            elif stopping_since is not None and time.monotonic() - stopping_since > STOP_SECONDS:
+                process.kill()
+        for progress in reader.read():
+            on_progress(progress)
+    except BaseException:
+        _end(process)
+        raise
+    return _result(job, process.exitcode, stopped=stopping_since is not None)
+
+
+def _start(target: Target, job: StageJob) -> ForkServerProcess | multiprocessing.Process:
+    document = job.model_dump_json()
+    forked = multiprocessing.get_context("forkserver").Process(target=target, args=(document,))
+    forked.start()
+    deadline = time.monotonic() + START_SECONDS
+    while forked.is_alive() and not job.progress_path.exists():
+        if time.monotonic() > deadline:
+            forked.kill()
+            forked.join()
+            spawned = multiprocessing.get_context("spawn").Process(target=target, args=(document,))
+            spawned.start()
+            return spawned  # pyright: ignore[reportReturnType]
+        time.sleep(0.01)
+    return forked
+
+
+def _end(process: ForkServerProcess | multiprocessing.Process) -> None:
+    process.terminate()
+    process.join(STOP_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def _result(job: StageJob, exit_code: int | None, *, stopped: bool) -> StageResult:
+    if exit_code == 0 and job.result_path.exists():
+        return StageResult.model_validate_json(job.result_path.read_text())
+    if stopped or exit_code == INTERRUPTED_EXIT:
+        raise Interrupted(f"Stage {job.name} was stopped; a rerun continues from here.")
+    raise _child_error(job, exit_code)
+
+
+def _child_error(job: StageJob, exit_code: int | None) -> BurnishError:
+    if job.result_path.exists():
+        return error_from_document(json.loads(job.result_path.read_text()))
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = " (out of memory is the usual sender)" if name == "SIGKILL" else ""
+        return StageError(
+            f"The process of stage {job.name} was killed by {name}{hint}.",
+            "a process that runs to its end",
+            f"See {job.log_path}; a rerun continues from the last finished stage.",
+        )
+    return StageError(
+        f"The process of stage {job.name} ended with exit code {exit_code}: {_last_line(job.log_path)}",
+        "a process that writes its result",
+        f"See {job.log_path}",
+    )
+
+
+def _last_line(path: Path) -> str:
+    if not path.exists():
+        return "it wrote no log"
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "its log is empty"
+
+
+class _ProgressReader:
+    """Yields the whole lines that appeared since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[Progress]:
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        complete = new[: new.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return [Progress.model_validate_json(line) for line in complete.splitlines() if line != b"{}"]
+
+
+def process_start_time(pid: int) -> float | None:
+    """When the process `pid` began, in seconds since the epoch; None when there is none."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_same_process(pid: int, started: float) -> bool:
+    """Whether `pid` is still the process that began at `started`, not a later one with its number."""
+    found = process_start_time(pid)
+    return found is not None and abs(found - started) < 1.0
+
+
+def this_process() -> tuple[int, float]:
+    """Our own process id and start time."""
+    started = process_start_time(os.getpid())
+    assert started is not None
+    return os.getpid(), started

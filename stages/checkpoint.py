@@ -1,0 +1,92 @@
+"""Model directories: weights in safetensors, tokenizer, chat template. Read, written and fingerprinted here.
+
+The files are an allow-list: a Trainer also leaves pickles (`training_args.bin`, optimizer state) in its
+directories, and those never become part of a model.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from data_contracts.canonical import FINGERPRINT_LENGTH, canonical_json
+from data_contracts.errors import StageError
+
+_ALLOWED = (".safetensors", ".safetensors.index.json", ".json", ".jinja", ".txt", ".model")
+_VOLATILE = ("_name_or_path", "transformers_version", "torch_dtype")
+"""Keys of config files that say where or by what a file was written, not what the model is."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model directory. Raises StageError when it cannot be used for chat."""
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    if not tokenizer.chat_template:
+        raise StageError(
+            f"The tokenizer in {path} has no chat template.",
+            "a chat template, which turns messages into tokens",
+            "Add one: tokenizer.chat_template = ...; tokenizer.save_pretrained(DIR).",
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(path: Path, dtype: str = "float32") -> PreTrainedModel:
+    """Causal language model of a directory, weights as `dtype`. Only safetensors are read."""
+    return AutoModelForCausalLM.from_pretrained(
+        path, dtype=_DTYPES[dtype], use_safetensors=True, local_files_only=True
+    )
+
+
+def stored_dtype(path: Path) -> torch.dtype:
+    """The precision a model's weights are kept in, by its config."""
+    config = json.loads((path / "config.json").read_text())
+    name = config.get("dtype") or config.get("torch_dtype") or "float32"
+    return getattr(torch, name)  # a torch dtype is an attribute of the module and nothing else names it
+
+
+def save_model(model: PreTrainedModel, start: Path, output: Path) -> None:
+    """Write weights in the precision of `start`, and the tokenizer files of `start` as they are."""
+    model.to(stored_dtype(start)).save_pretrained(output)
+    keep_model_files(output)
+    for file in model_files(start):
+        target = output / file.name
+        if not target.exists() and not file.name.startswith("model"):
+            shutil.copy2(file, target)
+
+
+def model_files(path: Path) -> list[Path]:
+    """The files that are the model, by the allow-list, in name order."""
+    return sorted(file for file in path.iterdir() if file.is_file() and file.name.endswith(_ALLOWED))
+
+
+def keep_model_files(path: Path) -> None:
+    """Remove everything from a fresh directory that the allow-list does not name."""
+    kept = set(model_files(path))
+    for file in path.iterdir():
+        if file not in kept:
+            file.unlink()
+
+
+def fingerprint_model(path: Path) -> str:
+    """Content of weights, tokenizer, chat template and configs, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in model_files(path):
+        digest.update(file.name.encode() + b"\0")
+        if file.name in ("config.json", "generation_config.json", "tokenizer_config.json"):
+            content = {k: v for k, v in _read_json(file).items() if k not in _VOLATILE}
+            digest.update(canonical_json(content).encode())
+        else:
+            with file.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())

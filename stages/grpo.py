@@ -1,0 +1,126 @@
+"""GRPO with verifiable rewards: sample groups of completions, verify them, follow the better ones."""
+
+from collections.abc import Callable
+from typing import Any
+
+from datasets import Dataset
+from trl.trainer.grpo_config import GRPOConfig as TRLConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
+from data_contracts.errors import StageError
+from data_contracts.jobs import StageJob, StageResult
+from data_contracts.stage_configs import GRPOConfig
+from stages.handoff import encode, require_end_of_sequence, require_same_template
+from stages.progress import ProgressCallback, ProgressFile
+from stages.training import (
+    load_policy,
+    lora_config,
+    read_mixed_rows,
+    require_enough_rows,
+    save_trained,
+    train,
+    trainer_arguments,
+)
+from stages.verdicts import VerdictCounter
+
+PROBLEM_VERIFIER = "problem"
+"""The name that stands for the verifier each problem names."""
+
+_COLUMNS = ["prompt", "ground_truth", "verifier", "arguments"]
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
+    """Train `job.start` on problems with TRL's GRPOTrainer; rewards come from verifiers."""
+    assert job.start is not None and job.base is not None
+    tokenizer = require_same_template(job.base.path, job.start.path)
+    require_end_of_sequence(job.start.path, tokenizer)
+    problems = Dataset(read_mixed_rows(job.rows, _COLUMNS, job.seed)).to_list()
+    kept = [
+        problem
+        for problem in problems
+        if len(encode(tokenizer, problem["prompt"], prompt=True)) <= config.max_prompt_length
+    ]
+    prompts_per_round = config.prompts_per_step * config.steps_per_generation
+    require_enough_rows(len(kept), prompts_per_round, "problems")
+    micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
+    accumulation = rows_per_step(config) // micro_batch
+    counter = VerdictCounter()
+    progress = ProgressCallback(ProgressFile(job.progress_path), "grpo")
+    trainer = GRPOTrainer(
+        model=load_policy(job, config),
+        reward_funcs=[reward_function(name, counter) for name in config.rewards],
+        args=TRLConfig(
+            **trainer_arguments(job, config, config.steps),
+            per_device_train_batch_size=micro_batch,
+            gradient_accumulation_steps=accumulation,
+            steps_per_generation=config.steps_per_generation * accumulation,
+            num_generations=config.group_size,
+            num_iterations=config.num_iterations,
+            reward_weights=list(config.rewards.values()),
+            beta=config.beta,
+            epsilon=config.epsilon_low,
+            epsilon_high=config.epsilon_high,
+            scale_rewards=config.scale_rewards,
+            loss_type=config.loss,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            max_completion_length=config.max_completion_length,
+            mask_truncated_completions=config.mask_truncated,
+            remove_unused_columns=False,
+            **_sampler_arguments(config),
+        ),
+        train_dataset=Dataset.from_list(kept),
+        processing_class=tokenizer,
+        peft_config=lora_config(config.lora),
+        callbacks=[progress],
+    )
+    train(trainer, job)
+    counter.require_few_failures()
+    dropped = len(problems) - len(kept)
+    notes = [f"{dropped} of {len(problems)} problems with prompts over {config.max_prompt_length} tokens dropped"]
+    return save_trained(trainer, job, progress, {"grpo/problems": float(len(kept))}, notes if dropped else [])
+
+
+def reward_function(name: str, counter: VerdictCounter) -> RewardFunction:
+    """A verifier as TRL wants it: columns in, one reward per completion out, None where none could be had."""
+
+    def reward(
+        completions: list[list[dict[str, str]]],
+        ground_truth: list[str],
+        verifier: list[str],
+        arguments: list[str],
+        **_: Any,
+    ) -> list[float | None]:
+        verdicts = [
+            counter.verify(
+                problem_verifier if name == PROBLEM_VERIFIER else name,
+                problem_arguments if name in (PROBLEM_VERIFIER, problem_verifier) else "{}",
+                completion[-1]["content"],
+                truth,
+            )
+            for completion, truth, problem_verifier, problem_arguments in zip(
+                completions, ground_truth, verifier, arguments, strict=True
+            )
+        ]
+        counter.require_few_failures()
+        return [None if verdict is None else verdict.reward for verdict in verdicts]
+
+    reward.__name__ = name
+    return reward
+
+
+def _sampler_arguments(config: GRPOConfig) -> dict[str, Any]:
+    if config.sampler == "transformers":
+        return {}
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        raise StageError(
+            "sampler: vllm, but vLLM is not installed.",
+            "an installed vLLM, or sampler: transformers",
+            "pip install vllm, or --set STAGE.sampler=transformers.",
+        )
+    return {"use_vllm": True, "vllm_mode": "colocate"}

@@ -1,0 +1,79 @@
+"""How a stage tells the outside how far it is: one JSON line per report, appended to a file.
+
+A file and not a pipe: when the parent dies, a pipe would kill the child in its last checkpoint.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from data_contracts.jobs import Progress
+
+_MIN_SECONDS = 0.2
+"""Between two reports without metrics."""
+
+
+class ProgressFile:
+    """Appends `Progress` lines."""
+
+    def __init__(self, path: Path, unit: Literal["step", "completion", "row"] = "step") -> None:
+        self._file = path.open("a", buffering=1)
+        self._unit: Literal["step", "completion", "row"] = unit
+        self._began = time.monotonic()
+        self._reported = 0.0
+
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return time.monotonic() - self._began
+
+    def report(self, step: int, total: int, metrics: dict[str, float] | None = None) -> None:
+        """Write a line; one without metrics is left out when the last is fresh."""
+        now = time.monotonic()
+        if not metrics and step < total and now - self._reported < _MIN_SECONDS:
+            return
+        self._reported = now
+        line = Progress(
+            seconds=now - self._began, step=step, total=total, unit=self._unit, metrics=metrics or {}
+        )
+        self._file.write(line.model_dump_json() + "\n")
+
+
+class ProgressCallback(TrainerCallback):
+    """Forwards a Trainer's steps and logged metrics, and keeps the last ones for the stage's result."""
+
+    def __init__(self, progress: ProgressFile, prefix: str) -> None:
+        self._progress = progress
+        self._prefix = prefix
+        self.last: dict[str, float] = {}
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._progress.report(state.global_step, state.max_steps)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        numbers = {
+            f"{self._prefix}/{name}": float(value)
+            for name, value in (logs or {}).items()
+            if isinstance(value, (int, float)) and name != "epoch"
+        }
+        if (tokens := numbers.get(f"{self._prefix}/num_tokens")) is not None:
+            numbers[f"{self._prefix}/tokens_per_second"] = tokens / self._progress.seconds()
+        self.last |= numbers
+        self._progress.report(state.global_step, state.max_steps, numbers)
+
+
+def announce(path: Path) -> None:
+    """The empty first line: this process is alive."""
+    with path.open("a") as file:
+        file.write(json.dumps({}) + "\n")

@@ -1,0 +1,136 @@
+"""What the three training stages share: arguments of the Trainer, rows, running, resuming, saving."""
+
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from peft import LoraConfig, PeftModel
+from transformers import PreTrainedModel, Trainer
+from transformers.trainer_utils import get_last_checkpoint
+
+from data_contracts.errors import StageError
+from data_contracts.jobs import INTERRUPTED_EXIT, RowsInput, StageJob, StageResult
+from data_contracts.stage_configs import EpochTrainingConfig, LoRA, TrainingConfig
+from stages.checkpoint import fingerprint_model, load_model, save_model
+from stages.progress import ProgressCallback
+
+_LOGS_PER_STAGE = 50
+
+
+def read_mixed_rows(inputs: Iterable[RowsInput], columns: list[str], seed: int) -> pa.Table:
+    """All rows of the inputs by weight: whole copies first, then a seeded draw for the fraction."""
+    random = np.random.default_rng(seed)
+    tables: list[pa.Table] = []
+    for rows in inputs:
+        table = pq.read_table(rows.path, columns=columns)  # pyright: ignore[reportUnknownMemberType]
+        copies, fraction = divmod(rows.weight, 1)
+        drawn = random.permutation(table.num_rows)[: round(fraction * table.num_rows)]
+        tables += [table] * int(copies)
+        if len(drawn):
+            tables.append(table.take(pa.array(np.sort(drawn))))
+    return pa.concat_tables(tables)
+
+
+def load_policy(job: StageJob, config: TrainingConfig) -> PreTrainedModel:
+    """The start's weights: in float32 when all are trained, as `dtype` under an adapter."""
+    assert job.start is not None
+    return load_model(job.start.path, config.dtype if config.lora else "float32")
+
+
+def lora_config(lora: LoRA | None) -> LoraConfig | None:
+    """PEFT's config of an adapter."""
+    if lora is None:
+        return None
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def trainer_arguments(job: StageJob, config: TrainingConfig, max_steps: int) -> dict[str, Any]:
+    """Arguments every TRL config here shares."""
+    return {
+        "output_dir": str(job.work_dir / "checkpoints"),
+        "max_steps": max_steps,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "adam_beta2": config.adam_beta2,
+        "max_grad_norm": config.max_grad_norm,
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "bf16": config.dtype == "bfloat16",
+        "use_cpu": job.run.accelerators == 0,
+        "gradient_checkpointing": job.run.accelerators > 0,
+        "dataloader_pin_memory": job.run.accelerators > 0,
+        "save_strategy": "no",
+        "enable_jit_checkpoint": True,
+        "logging_steps": max(1, max_steps // _LOGS_PER_STAGE),
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def num_steps(config: EpochTrainingConfig, num_rows: int) -> int:
+    """Optimizer updates: as given, or the passes over the rows, the last batch of each filled up."""
+    if config.steps is not None:
+        return config.steps
+    assert config.epochs is not None
+    return max(1, math.ceil(config.epochs * num_rows / config.global_batch))
+
+
+def require_enough_rows(num_rows: int, needed: int, what: str) -> None:
+    if num_rows < needed:
+        raise StageError(
+            f"{num_rows} {what} are left to train on.",
+            f"at least {needed}, one whole batch",
+            "Give more rows, or a smaller batch.",
+        )
+
+
+def train(trainer: Trainer, job: StageJob) -> None:
+    """Train to the end, from the last checkpoint of an interrupted run if there is one.
+
+    A request to stop (SIGTERM) makes `train` return early with a checkpoint written: then this process ends
+    with `INTERRUPTED_EXIT`, so that a truncated model is never taken for a finished one.
+    """
+    checkpoints = Path(str(trainer.args.output_dir))
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    if trainer.state.global_step < trainer.state.max_steps:
+        sys.exit(INTERRUPTED_EXIT)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if losses and not math.isfinite(losses[-1]):
+        raise StageError(
+            f"The loss became {losses[-1]}.",
+            "a finite loss",
+            "Lower the learning rate, add warm-up steps, or use float32.",
+        )
+
+
+def save_trained(
+    trainer: Trainer, job: StageJob, callback: ProgressCallback, extra: dict[str, float], notes: list[str]
+) -> StageResult:
+    """Write the trained model, an adapter merged into full weights, and describe it."""
+    assert job.start is not None
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(model, PeftModel):
+        model = model.merge_and_unload()
+    job.output_dir.mkdir(parents=True)
+    save_model(model, job.start.path, job.output_dir)
+    return StageResult(
+        output="model",
+        fingerprint=fingerprint_model(job.output_dir),
+        metrics={**callback.last, **extra},
+        notes=tuple(notes),
+    )

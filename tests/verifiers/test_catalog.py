@@ -1,0 +1,82 @@
+"""Verifiers by name; problems that nobody could solve are refused before training."""
+
+import pytest
+
+from data_contracts.errors import DataError, GroundTruthError, RecipeError
+from data_contracts.rows import Message, Problem
+from stages.verifiers.catalog import VERIFIERS, require_gradable, verify
+
+
+def make_problem(verifier: str, ground_truth: str = "18", arguments: str = "{}") -> Problem:
+    return Problem(
+        problem_id="p",
+        prompt=(Message(role="user", content="?"),),
+        ground_truth=ground_truth,
+        verifier=verifier,
+        arguments=arguments,
+        source="test",
+    )
+
+
+def test_each_verifier_is_found_by_its_name() -> None:
+    assert verify("exact_number", "{}", "it is 18", "18").reward == 1.0
+    assert verify("math_expression", "{}", r"\boxed{18}", "18").reward == 1.0
+    assert verify("format", '{"starts_with": "it"}', "it is 18", "").reward == 1.0
+    assert set(VERIFIERS) == {"exact_number", "math_expression", "format"}
+
+
+def test_an_unknown_verifier_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="Did you mean exact_number"):
+        verify("exact_nubmer", "{}", "18", "18")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "complaint"),
+    [
+        ("exact_number", "{", "Invalid JSON"),
+        ("exact_number", "[]", "should be an object"),
+        ("exact_number", '{"tolerance": 1}', "tolerance: Extra inputs"),
+        ("format", '{"pattern": "a*"}', "pattern: Extra inputs"),
+        ("format", '{"contains": "ab"}', "contains: Input should be a valid array"),
+        ("format", '{"contains": []}', "contains: List should have at least 1"),
+        ("format", '{"contains": ["a", ""]}', "contains.1: String should have at least 1"),
+        ("format", '{"max_characters": "9"}', "max_characters: Input should be a valid integer"),
+        ("format", "{}", "no condition"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(name: str, arguments: str, complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        verify(name, arguments, "18", "18")
+
+
+def test_solvable_problems_pass() -> None:
+    require_gradable(
+        [
+            make_problem("exact_number", "1,200"),
+            make_problem("math_expression", r"\left( 3, \frac{\pi}{2} \right)"),
+            make_problem("math_expression", "x=5"),
+            make_problem("format", "", '{"ends_with": "."}'),
+        ]
+    )
+
+
+def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth() -> None:
+    rows = [make_problem("exact_number"), make_problem("exact_number", "eighteen")]
+    with pytest.raises(GroundTruthError) as refusal:
+        require_gradable(rows)
+    assert "Row 1" in refusal.value.found
+    assert "exact_number" in refusal.value.found
+    assert "'eighteen'" in refusal.value.found
+    assert refusal.value.do
+
+
+def test_a_ground_truth_its_own_verifier_rejects_is_refused_with_the_reason() -> None:
+    with pytest.raises(
+        GroundTruthError, match=r"Row 0.*math_expression.*'\}\{' gets reward 0 \(no final answer"
+    ):
+        require_gradable([make_problem("math_expression", "}{")])
+
+
+def test_bad_arguments_are_found_before_any_completion_and_name_the_row() -> None:
+    with pytest.raises(DataError, match="Row 0, verifier format"):
+        require_gradable([make_problem("format", "", '{"max_characters": 0}')])
