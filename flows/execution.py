@@ -77,9 +77,7 @@ class PipelineRun:
 
     def begin(self, recipe_yaml: str) -> None:
         """Open the pipeline's MLflow run."""
-        self.mlflow_run_id = self.registry.start_pipeline_run(
-            self.plan.recipe.name, self.run_id, recipe_yaml
-        )
+        self.mlflow_run_id = self.registry.start_pipeline_run(self.plan.recipe.name, self.run_id, recipe_yaml)
         self.registry.log_environment(self.mlflow_run_id)
 
     def make(self, name: str) -> Execution:
@@ -236,9 +234,7 @@ class PipelineRun:
             document |= {"kind": kind.value}
             content, version = published.fingerprint, published.version
         self.registry.log_metrics(mlflow_run, result.metrics, step=0)
-        return self._record(
-            node, version, result.output, content, document, time.monotonic() - began
-        )
+        return self._record(node, version, result.output, content, document, time.monotonic() - began)
 
     def _keep(
         self, node: Node, path: Path, result: StageResult, content: str, document: Mapping[str, Any]
@@ -359,7 +355,9 @@ def _headline(execution: Execution) -> str:
     made = f"{execution.name}{'/' if execution.output == 'model' else '@'}{execution.version}"
     parts = [made, f"{execution.seconds:.0f} s"]
     if "eval/accuracy" in metrics:
-        parts.append(f"accuracy {metrics['eval/accuracy']:.1%} of {metrics['eval/completions']:.0f} completions")
+        parts.append(
+            f"accuracy {metrics['eval/accuracy']:.1%} of {metrics['eval/completions']:.0f} completions"
+        )
     parts += execution.result["notes"]
     return " · ".join(parts)
 

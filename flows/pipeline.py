@@ -111,7 +111,9 @@ TASKS: Mapping[str, Task[[PipelineRun, str], None]] = {
     validate_parameters=False,
     persist_result=False,
 )
-def post_training(recipe: dict[str, Any], force: list[str] | None = None, until: str | None = None) -> dict[str, Any]:
+def post_training(
+    recipe: dict[str, Any], force: list[str] | None = None, until: str | None = None
+) -> dict[str, Any]:
     """Run what `recipe` (a recipe's document) wants and the ledger does not have; returns the summary.
 
     A failed stage stops what depends on it and nothing else.

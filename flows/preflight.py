@@ -170,7 +170,9 @@ def _require_template(plan: Plan) -> None:
         has_template = "chat_template" in json.loads(config.read_text())
     except ValueError as error:
         raise DataError(f"{config} is not JSON: {error}.", "a tokenizer config") from error
-    if not has_template and not any((folder / n).exists() for n in ("chat_template.jinja", "chat_template.json")):
+    if not has_template and not any(
+        (folder / n).exists() for n in ("chat_template.jinja", "chat_template.json")
+    ):
         raise RecipeError(
             f"The tokenizer in {folder} has no chat template.",
             "a chat template, which turns messages into tokens",

@@ -169,7 +169,9 @@ def _parse_yaml(path: Path) -> dict[str, Any]:
         document = YAML(typ="safe", pure=True).load(path.read_text())
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise RecipeError(f"{path}, line {line}: {error.problem}.", "YAML", "Check the indentation.") from error
+        raise RecipeError(
+            f"{path}, line {line}: {error.problem}.", "YAML", "Check the indentation."
+        ) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not text.", "a YAML file", "Check the path.") from error
     if not isinstance(document, dict):

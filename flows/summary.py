@@ -24,7 +24,9 @@ class Change(BaseModel):
     p_value: float
 
     def __str__(self) -> str:
-        return f"{100 * self.change:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}] {p_text(self.p_value)}"
+        return (
+            f"{100 * self.change:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}] {p_text(self.p_value)}"
+        )
 
 
 class StageLine(BaseModel):

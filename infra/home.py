@@ -67,9 +67,7 @@ class Home:
         return self.path / "mlflow" / "artifacts"
 
     @contextmanager
-    def lock(
-        self, name: str, *, holder: str, on_wait: Callable[[str], None] | None = None
-    ) -> Iterator[None]:
+    def lock(self, name: str, *, holder: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
         """Hold the OS lock `name`; it is freed by the kernel when its holder dies.
 
         While somebody else holds it, `on_wait` is told once who that is, from the file beside the lock.

@@ -78,7 +78,9 @@ def select_rows(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
             ) from error
 
 
-def normalise(rows: pa.Table, kind: RowKind | None, origin: str, defaults: Defaults) -> tuple[RowKind, pa.Table]:
+def normalise(
+    rows: pa.Table, kind: RowKind | None, origin: str, defaults: Defaults
+) -> tuple[RowKind, pa.Table]:
     """Bring rows to the columns of their kind, recognised from the column names unless given.
 
     Raises DataError naming up to five bad rows by number (from 1) and field.
@@ -125,7 +127,9 @@ def _query(rows: pa.Table, kind: RowKind, defaults: Defaults) -> tuple[str, tupl
     if kind is RowKind.sft:
         if "messages" in present:
             return f"select messages::{_MESSAGES} as messages, {_source(present)} from source", ("messages",)
-        joined = f"list_concat({_as_messages(rows, 'prompt')}, {_as_messages(rows, 'completion', 'assistant')})"
+        joined = (
+            f"list_concat({_as_messages(rows, 'prompt')}, {_as_messages(rows, 'completion', 'assistant')})"
+        )
         checked = f"case when prompt is null or completion is null then null else {joined} end"
         return f"select {checked} as messages, {_source(present)} from source", ("messages",)
     prompt = f"{_as_messages(rows, 'prompt')} as prompt"
@@ -133,7 +137,9 @@ def _query(rows: pa.Table, kind: RowKind, defaults: Defaults) -> tuple[str, tupl
         sides = ", ".join(f"{_last_text(rows, side)} as {side}" for side in ("chosen", "rejected"))
         return f"select {prompt}, {sides}, {_source(present)} from source", ("prompt", "chosen", "rejected")
     verifier = "coalesce(verifier::varchar, $verifier)" if "verifier" in present else "$verifier::varchar"
-    arguments = "coalesce(to_json(arguments)::varchar, $arguments)" if "arguments" in present else "$arguments"
+    arguments = (
+        "coalesce(to_json(arguments)::varchar, $arguments)" if "arguments" in present else "$arguments"
+    )
     if "arguments" in present and pa.types.is_string(rows.schema.field("arguments").type):
         arguments = "coalesce(arguments, $arguments)"
     identity = "problem_id::varchar" if "problem_id" in present else "null"

@@ -80,7 +80,9 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     train(trainer, job)
     notes = []
     if len(kept) < len(pairs):
-        notes.append(f"{len(pairs) - len(kept)} of {len(pairs)} pairs longer than {config.max_length} tokens dropped")
+        notes.append(
+            f"{len(pairs) - len(kept)} of {len(pairs)} pairs longer than {config.max_length} tokens dropped"
+        )
     if batch < config.global_batch:
         notes.append(f"a batch of {batch} pairs instead of {config.global_batch}: there are no more")
     return save_trained(

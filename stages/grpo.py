@@ -80,7 +80,9 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     train(trainer, job)
     counter.require_few_failures()
     dropped = len(problems) - len(kept)
-    notes = [f"{dropped} of {len(problems)} problems with prompts over {config.max_prompt_length} tokens dropped"]
+    notes = [
+        f"{dropped} of {len(problems)} problems with prompts over {config.max_prompt_length} tokens dropped"
+    ]
     return save_trained(trainer, job, progress, {"grpo/problems": float(len(kept))}, notes if dropped else [])
 
 

@@ -66,7 +66,9 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     if not config.packing:
         _require_masks(trainer, kept, stop_token_ids(job.start.path, tokenizer))
     train(trainer, job)
-    notes = [f"{dropped} of {len(conversations)} conversations longer than {config.max_length} tokens dropped"]
+    notes = [
+        f"{dropped} of {len(conversations)} conversations longer than {config.max_length} tokens dropped"
+    ]
     return save_trained(trainer, job, progress, {"sft/rows": float(len(kept))}, notes if dropped else [])
 
 
@@ -88,9 +90,7 @@ def _rows_for_trainer(conversations: list[list[dict[str, str]]]) -> list[dict[st
     return [{"messages": messages} for messages in conversations]
 
 
-def _require_masks(
-    trainer: SFTTrainer, conversations: list[list[dict[str, str]]], stops: set[int]
-) -> None:
+def _require_masks(trainer: SFTTrainer, conversations: list[list[dict[str, str]]], stops: set[int]) -> None:
     prepared: Any = trainer.train_dataset
     if len(prepared) != len(conversations):
         raise StageError(

@@ -7,7 +7,7 @@ import string
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 SPECIAL = ("<|pad|>", "<|unknown|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -30,17 +30,17 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.decoder = decoders.Fuse()
-    wrapped = PreTrainedTokenizerFast(
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<|pad|>",
         eos_token="<|end|>",
         unk_token="<|unknown|>",
         additional_special_tokens=list(SPECIAL[3:]),
+        chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
         model_max_length=512,
     )
-    wrapped.chat_template = CHAT_TEMPLATE
-    return wrapped
 
 
 def build_tiny_model(seed: int, output: Path) -> None:
@@ -52,18 +52,18 @@ def build_tiny_model(seed: int, output: Path) -> None:
             vocab_size=len(tokenizer),
             hidden_size=128,
             intermediate_size=384,
-            num_hidden_layers=4,
+            num_hidden_layers=3,
             num_attention_heads=4,
-            num_key_value_heads=2,
+            num_key_value_heads=4,
             head_dim=32,
             max_position_embeddings=512,
             tie_word_embeddings=True,
+            initializer_range=0.08,  # about 1/sqrt(hidden); the default 0.02 is made for wide models
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
+            dtype="float32",
         )
     )
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)

@@ -109,7 +109,9 @@ def summarise(rollouts: Sequence[Row], samples: int) -> dict[str, float]:
     for row, is_right in zip(rollouts, right, strict=True):
         by_problem[row["problem_id"]].append(bool(is_right))
         by_source[row["source"]].append(bool(is_right))
-    at_k = [pass_at_k(len(flags), sum(flags), samples) for flags in by_problem.values() if len(flags) >= samples]
+    at_k = [
+        pass_at_k(len(flags), sum(flags), samples) for flags in by_problem.values() if len(flags) >= samples
+    ]
     metrics = {
         "eval/accuracy": float(right.mean()),
         "eval/accuracy_low": low,

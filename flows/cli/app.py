@@ -1,0 +1,56 @@
+"""The `burnish` command. Every subcommand imports what it needs when it runs, so that help is instant."""
+
+import sys
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+
+from data_contracts.errors import BurnishError
+from flows.cli import look, model_commands, recipe_commands, run_commands, serving
+
+app = App(
+    name="burnish",
+    help="""Post-training pipelines for language models: SFT, length-normalized DPO and GRPO with verifiable
+    rewards, as one DAG. Schedule it, rerun any stage, promote what is proven better.
+
+    A first run, on any machine, in minutes:
+
+        burnish run tiny
+        burnish samples
+        burnish models
+        burnish promote tiny
+        burnish chat tiny.grpo@champion
+    """,
+    help_format="markdown",
+)
+for group, commands in {
+    "Run": (run_commands.run, run_commands.plan, recipe_commands.init, recipe_commands.recipes),
+    "Look": (look.status, look.logs, look.cancel, look.samples),
+    "Models": (model_commands.models, model_commands.promote, model_commands.chat),
+    "Serve": (serving.ui, serving.serve),
+}.items():
+    for command in commands:
+        app.command(command, group=group)
+
+
+def main() -> None:
+    """Run the command; exit 0 done, 1 a run failed or a gate said no, 2 the user's input, 130 interrupted."""
+    sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        result = app(arguments, exit_on_error=False, error_console=errors, result_action="return_value")
+    except CycloptsError:
+        return 2
+    except BurnishError as error:
+        errors.print(str(error), markup=False, highlight=False)
+        return error.exit_code
+    except KeyboardInterrupt:
+        errors.print("Interrupted.")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0

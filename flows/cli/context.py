@@ -1,0 +1,48 @@
+"""What most commands begin with: this home, its ledger, a console."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from data_contracts.errors import NotFoundError
+from infra.home import Home, home_path, open_home
+from infra.ledger import Ledger, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    home: Home
+    ledger: Ledger
+    console: Console
+
+
+def open_context() -> Context:
+    """Open the home these circumstances mean. Raises HomeError."""
+    home = open_home(home_path(os.environ, Path.cwd()))
+    return Context(home, Ledger(home.ledger_path), Console())
+
+
+def print_json(value: Any) -> None:
+    """For programs: one JSON document on standard output, nothing else."""
+    Console(soft_wrap=True, highlight=False, markup=False, no_color=True).print(json.dumps(value, indent=2))
+
+
+def find_run(ledger: Ledger, wanted: str | None) -> Run:
+    """The run with this id, the newest of this recipe, or the newest at all. Raises NotFoundError."""
+    runs = ledger.runs(limit=1000)
+    if wanted is None:
+        matches = runs[:1]
+    else:
+        matches = [run for run in runs if run.run_id == wanted] or [r for r in runs if r.recipe == wanted][:1]
+    if not matches:
+        known = ", ".join(run.run_id for run in runs[:5]) or "none yet"
+        raise NotFoundError(
+            f"There is no run {wanted!r}." if wanted else "Nothing has run in this home yet.",
+            f"a run id or a recipe's name; the newest runs: {known}",
+            "`burnish run tiny` starts one.",
+        )
+    return matches[0]

@@ -1,0 +1,93 @@
+"""Promotion: which version is the champion, and the ledger's record of who decided it."""
+
+import getpass
+import time
+
+from pydantic import BaseModel, ConfigDict
+
+from data_contracts.errors import NotFoundError
+from flows.nodes import evaluation_name
+from infra.home import Home
+from infra.ledger import Decision, Ledger
+from infra.registry import ModelRegistry
+
+CHAMPION, PREVIOUS = "champion", "previous"
+
+
+class Promotion(BaseModel):
+    """What a promotion did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    version: int
+    previous: int | None
+    accuracy: float | None
+
+
+def promote_version(
+    ledger: Ledger, registry: ModelRegistry, home: Home, wanted: str, reason: str
+) -> Promotion:
+    """Move `champion` to a version and `previous` to the one before, then note it in the ledger.
+
+    `previous` moves first: whatever instant a kill comes at, there is a champion. Raises NotFoundError.
+    """
+    with home.lock("promotion", holder="another promotion"):
+        model, version = _resolve(ledger, registry, wanted)
+        before = registry.aliases(model).get(CHAMPION)
+        accuracy = accuracy_of(ledger, model, version)
+        if before != version:
+            if before is not None:
+                registry.set_alias(model, PREVIOUS, before)
+            registry.set_alias(model, CHAMPION, version)
+            ledger.decide(
+                Decision(
+                    made=time.time(),
+                    kind="promote",
+                    model=model,
+                    from_version=before,
+                    to_version=version,
+                    actor=getpass.getuser(),
+                    reason=reason,
+                    evidence={"accuracy": accuracy},
+                )
+            )
+        return Promotion(model=model, version=version, previous=before, accuracy=accuracy)
+
+
+def accuracy_of(ledger: Ledger, model: str, version: int) -> float | None:
+    """Verified accuracy of a registered version, from its evaluation; None when it has none."""
+    made = [e for e in ledger.find_by_output(model, version) if e.output == "model"]
+    if not made:
+        return None
+    pipeline, stage = made[0].pipeline, made[0].stage
+    keys = {execution.key for execution in made}
+    for evaluation in ledger.find_by_stage(pipeline, evaluation_name(stage)):
+        if evaluation.identity["start"] in keys:
+            return evaluation.result["metrics"]["eval/accuracy"]
+    return None
+
+
+def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str, int]:
+    name, _, number = wanted.removeprefix("models:/").partition("/")
+    versions = registry.list_models()
+    known = {version.name for version in versions}
+    if name not in known:
+        name = _last_model(ledger, name, known)
+    numbers = [version.version for version in versions if version.name == name]
+    if number and (not number.isdigit() or int(number) not in numbers):
+        raise NotFoundError(f"{name} has no version {number!r}.", f"one of {', '.join(map(str, numbers))}")
+    return name, int(number) if number else max(numbers)
+
+
+def _last_model(ledger: Ledger, pipeline: str, known: set[str]) -> str:
+    """The model of the pipeline's newest run that nothing else was trained from."""
+    runs = [run for run in ledger.runs(pipeline) if run.summary and run.summary["lines"]]
+    models = [line["model"].partition("/")[0] for run in runs[:1] for line in run.summary["lines"]]
+    if not models or models[-1] not in known:
+        raise NotFoundError(
+            f"There is no model or finished pipeline {pipeline!r}.",
+            f"one of {', '.join(sorted(known)) or 'none yet'}",
+            "See `burnish models`.",
+        )
+    return models[-1]

@@ -1,0 +1,28 @@
+"""Environment variables every process of a run needs before its first heavy import."""
+
+from collections.abc import Mapping
+
+from infra.home import Home
+from infra.servers import running_servers, server_environment
+
+
+def run_environment(home: Home, inherited: Mapping[str, str], *, needs_hub: bool) -> dict[str, str]:
+    """What a run adds to its inherited environment: everything of this home, nothing over the network."""
+    added = server_environment(home.path) | {
+        "BURNISH_HOME": str(home.path),
+        # OpenMP threads that wait by spinning take the cores from whoever works: ten times slower with two
+        # busy processes on two cores, no faster alone.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        # The terminal shows progress; Prefect's lines go to its server.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_CLI_PROMPT": "false",
+    }
+    if not needs_hub:
+        added |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    servers = running_servers(home.path)
+    if servers is not None and "PREFECT_API_URL" not in inherited:
+        added["PREFECT_API_URL"] = servers.prefect_api_url
+    return added
