@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
+from rich.box import SIMPLE
 from rich.table import Table
 
 from flows.nodes import Node, evaluation_name, model_ancestors
@@ -23,10 +24,9 @@ class Change(BaseModel):
 
     p_value: float
 
-    def __str__(self) -> str:
-        return (
-            f"{100 * self.change:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}] {p_text(self.p_value)}"
-        )
+    def points(self) -> str:
+        """In percentage points, with the interval."""
+        return f"{100 * self.change:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
 class StageLine(BaseModel):
@@ -79,19 +79,27 @@ def summarise(plan: Plan, executions: Mapping[str, Execution], run_id: str) -> R
 
 
 def summary_table(summary: RunSummary) -> Table:
-    """For a terminal."""
+    """For a terminal, 80 columns wide."""
     evaluated = [line for line in summary.lines if line.accuracy is not None]
     caption = ""
     if evaluated:
         last = evaluated[-1]
-        caption = f"{last.problems} held-out problems, {(last.completions or 0) // (last.problems or 1)} samples each"
-    table = Table(title=f"{summary.recipe}: verified accuracy", caption=caption, title_justify="left")
-    for heading in ("stage", "model", "accuracy", "95 % interval"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column(f"pass@{evaluated[-1].k}" if evaluated else "pass@k", justify="right")
-    table.add_column("tokens", justify="right")
-    table.add_column("points over its start (paired)", no_wrap=True)
-    table.add_column("seconds", justify="right")
+        samples = (last.completions or 0) // (last.problems or 1)
+        caption = (
+            f"{last.problems} held-out problems, {samples} samples each; 95 % intervals, paired by problem"
+        )
+    table = Table(
+        title=f"{summary.recipe}: verified accuracy",
+        caption=caption,
+        title_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
+    )
+    table.add_column("model", no_wrap=True)
+    table.add_column("accuracy, %", no_wrap=True)
+    table.add_column(f"pass@{evaluated[-1].k}, %" if evaluated else "pass@k", justify="right", no_wrap=True)
+    table.add_column("over its start, points", no_wrap=True)
+    table.add_column("p", no_wrap=True)
     for line in summary.lines:
         table.add_row(*_cells(line))
     return table
@@ -107,13 +115,20 @@ def closing_sentences(summary: RunSummary) -> list[str]:
     if change is None:
         return []
     if change.p_value >= 0.05:
-        return [f"{last.stage} is not distinguishable from {first.stage}: {change} points."]
+        return [
+            f"{last.stage} is not distinguishable from {first.stage}: "
+            f"{change.points()} points, p{p_text(change.p_value)}."
+        ]
     word = "above" if change.change > 0 else "below"
-    return [f"{last.stage} is {abs(100 * change.change):.1f} points {word} {first.stage}: {change}."]
+    return [
+        f"{last.stage} is {abs(100 * change.change):.1f} points {word} {first.stage}: "
+        f"{change.points()}, p{p_text(change.p_value)}."
+    ]
 
 
 def p_text(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    """The permutation test draws 1,999 times, so it cannot say less than 0.001."""
+    return "≤0.001" if p_value <= 0.001 else f"={p_value:.3f}"
 
 
 def _line(nodes: Mapping[str, Node], name: str, executions: Mapping[str, Execution]) -> StageLine:
@@ -157,14 +172,12 @@ def _change(metrics: Mapping[str, float], ancestor: str) -> Change:
 
 def _cells(line: StageLine) -> list[str]:
     if line.accuracy is None or line.low is None or line.high is None:
-        return [line.stage, line.model, "–", "", "", "", "", f"{line.seconds:.0f}"]
+        return [line.model, "–"]
+    change = line.changes[0] if line.changes else None
     return [
-        line.stage,
         line.model,
-        f"{100 * line.accuracy:5.1f} %",
-        f"{100 * line.low:.1f} – {100 * line.high:.1f}",
-        f"{100 * (line.pass_at_k or 0):.1f} %",
-        f"{line.completion_tokens:.1f}",
-        str(line.changes[0]) if line.changes else "",
-        f"{line.seconds:.0f}",
+        f"{100 * line.accuracy:5.1f} [{100 * line.low:.1f}, {100 * line.high:.1f}]",
+        f"{100 * (line.pass_at_k or 0):.1f}",
+        change.points() if change else "",
+        p_text(change.p_value) if change else "",
     ]

@@ -42,18 +42,21 @@ class PlainView:
         self._said: dict[str, float] = {}
 
     def begin(self, stage: str) -> None:
-        self._console.print(f"{stage}: running")
+        self._print(f"{stage}: running")
 
     def progress(self, stage: str, progress: jobs.Progress) -> None:
         if progress.seconds - self._said.get(stage, 0.0) >= _PLAIN_SECONDS:
             self._said[stage] = progress.seconds
-            self._console.print(f"{stage}: {describe(progress)}")
+            self._print(f"{stage}: {describe(progress)}")
 
     def end(self, stage: str, state: str, text: str) -> None:
-        self._console.print(f"{stage}: {state} {text}".rstrip())
+        self._print(f"{stage}: {state} {text}".rstrip())
 
     def say(self, text: str) -> None:
-        self._console.print(text)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveView:

@@ -102,17 +102,13 @@ class Warehouse:
 
     def completions(self, version: DatasetVersion, is_right: bool | None, limit: int) -> list[dict[str, Any]]:
         """Rollouts of a version in order: prompt (its last message), completion, reward, reason."""
+        query = (
+            "select problem_id, sample, prompt[-1].content as prompt, completion, reward, reason, ground_truth"
+            " from read_parquet($path) where $is_right is null or (reward = 1.0) = $is_right limit $limit"
+        )
         with duckdb.connect(":memory:") as db:
-            return (
-                db.execute(
-                    "select problem_id, sample, prompt[-1].content as prompt, completion, reward, reason,"
-                    " ground_truth from read_parquet($path)"
-                    " where $is_right is null or (reward = 1.0) = $is_right limit $limit",
-                    {"path": str(version.path), "is_right": is_right, "limit": limit},
-                )
-                .to_arrow_table()
-                .to_pylist()
-            )
+            parameters = {"path": str(version.path), "is_right": is_right, "limit": limit}
+            return db.sql(query, params=parameters).to_arrow_table().to_pylist()
 
     def _add_to_manifest(
         self, name: str, kind: RowKind, num_rows: int, digest: str, stage_key: str

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from transformers.utils.logging import disable_progress_bar
+
 from data_contracts.stage_configs import SamplingConfig
 from stages.checkpoint import load_model, load_tokenizer
 from stages.handoff import encode, stop_token_ids
@@ -12,6 +14,7 @@ class Conversation:
     """Keeps the turns; each reply is sampled with the whole conversation before it."""
 
     def __init__(self, directory: Path, temperature: float, max_tokens: int) -> None:
+        disable_progress_bar()
         self._tokenizer = load_tokenizer(directory)
         self._stops = stop_token_ids(directory, self._tokenizer)
         self._model = load_model(directory).eval()

@@ -81,10 +81,12 @@ def _execute(job: StageJob) -> StageResult:
     import torch
     from datasets import disable_progress_bars
     from transformers import set_seed
+    from transformers.utils.logging import disable_progress_bar
 
     from stages.kinds import STAGES
 
     disable_progress_bars()
+    disable_progress_bar()
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.accelerators))  # before CUDA is first used
     if job.run.threads:
         torch.set_num_threads(job.run.threads)

@@ -1,6 +1,9 @@
 """The `burnish` command. Every subcommand imports what it needs when it runs, so that help is instant."""
 
+import atexit
+import os
 import sys
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
@@ -35,7 +38,20 @@ for group, commands in {
 
 def main() -> None:
     """Run the command; exit 0 done, 1 a run failed or a gate said no, 2 the user's input, 130 interrupted."""
-    sys.exit(_exit_code(sys.argv[1:]))
+    code = _exit_code(sys.argv[1:])
+    if "prefect" in sys.modules:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End without tearing modules down: Prefect's threads still hold objects of DuckDB, whose bindings would
+    report each of them as leaked on the terminal. What is registered to run at exit has run by then.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _exit_code(arguments: list[str]) -> int:

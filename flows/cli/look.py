@@ -185,8 +185,11 @@ def _stage_table(run: Run, stages: list[RunStage]) -> Table:
 
 
 def _log_path(context: Context, run: Run, stage: RunStage) -> Path:
-    finished = context.home.logs_dir / run.run_id / f"{stage.stage}.log"
-    return finished if finished.exists() else context.home.work_dir / stage.key / "stage.log"
+    """The log of this run's execution, of the one it reused, or of the one at work now."""
+    runs = [run.run_id, *(execution.run_id for execution in context.ledger.find_by_key(stage.key))]
+    kept = [context.home.logs_dir / run_id / f"{stage.stage}.log" for run_id in runs]
+    working = context.home.work_dir / stage.key / "stage.log"
+    return next((path for path in kept if path.exists()), working)
 
 
 def _print_from(path: Path, offset: int) -> int:
