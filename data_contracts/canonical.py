@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-Canonical: TypeAlias = None | bool | int | float | str | list["Canonical"] | dict[str, "Canonical"]
+Canonical: TypeAlias = bool | int | float | str | list["Canonical"] | dict[str, "Canonical"] | None
 """What a canonical form is made of: JSON's own values."""
 
 FINGERPRINT_LENGTH = 32

@@ -81,7 +81,7 @@ class PipelineError(BurnishError):
     """One or more stages of a run failed; the finished ones are kept."""
 
 
-class Interrupted(BurnishError):
+class Interrupted(BurnishError):  # noqa: N818 - nothing went wrong
     """Stopped on request; a rerun continues."""
 
     exit_code = 130

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, Config, RunSettings
-
 
 INTERRUPTED_EXIT = 75
 """Exit code of a stage that stopped on request, its checkpoint written."""
@@ -68,7 +69,13 @@ class StageJob(Config):
         return self.work_dir / "result.json"
 
 
-class StageResult(Config):
+class Report(Config):
+    """What a stage measured; a loss may well be nan, and must arrive as that."""
+
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="constants")
+
+
+class StageResult(Report):
     """What a finished stage says of its output."""
 
     output: Literal["model", "rows"]
@@ -80,7 +87,7 @@ class StageResult(Config):
     """Sentences for people: what was dropped, and how often."""
 
 
-class Progress(Config):
+class Progress(Report):
     """One line of a stage's progress file."""
 
     seconds: float
@@ -89,4 +96,4 @@ class Progress(Config):
     step: int
     total: int
     unit: Literal["step", "completion", "row"] = "step"
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)

@@ -10,9 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 
 class Config(BaseModel):
-    """Frozen, and strict about unknown keys."""
+    """Frozen, strict about unknown keys, and without numbers that have no canonical form."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _as_weights(value: Any) -> Any:

@@ -65,7 +65,7 @@ def _canonical_source(module: str) -> str:
 class _WithoutDocstrings(ast.NodeTransformer):
     """Drops every bare string statement: docstrings of modules, classes, functions and fields."""
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else node
 

@@ -163,14 +163,11 @@ class PipelineRun:
         job = self._job(node, accelerators)
         self.view.begin(node.name)
         mlflow_run = self._start_mlflow_run(node)
+        forwarding = _Forwarding(self, node.name, mlflow_run)
         status = "FAILED"
         try:
-            result = run_stage(
-                child.run,
-                job,
-                on_progress=_Forwarding(self, node.name, mlflow_run),
-                should_stop=self.stop.is_set,
-            )
+            result = run_stage(child.run, job, on_progress=forwarding, should_stop=self.stop.is_set)
+            self.registry.log_metrics(mlflow_run, result.metrics, forwarding.step)
             execution = self._keep_result(node, job, result, mlflow_run, began)
             status = "FINISHED"
         except Interrupted:
@@ -178,6 +175,7 @@ class PipelineRun:
             raise
         finally:
             self._keep_log(node, job)
+            forwarding.send()
             self.registry.finish_run(mlflow_run, status)
         shutil.rmtree(job.work_dir)
         self._note(node, states.DONE, _headline(execution))
@@ -233,7 +231,6 @@ class PipelineRun:
             published = self._warehouse.publish(self._output_name(node), kind, table, node.key)
             document |= {"kind": kind.value}
             content, version = published.fingerprint, published.version
-        self.registry.log_metrics(mlflow_run, result.metrics, step=0)
         return self._record(node, version, result.output, content, document, time.monotonic() - began)
 
     def _keep(
@@ -335,14 +332,25 @@ class _Forwarding:
     def __init__(self, run: PipelineRun, stage: str, mlflow_run: str) -> None:
         self._run, self._stage, self._mlflow_run = run, stage, mlflow_run
         self._metrics: dict[str, float] = {}
+        self._unsent: list[Progress] = []
         self._sent = 0.0
+        self.step = 0
 
     def __call__(self, progress: Progress) -> None:
+        self.step = progress.step
         self._metrics |= progress.metrics
         self._run.view.progress(self._stage, progress.model_copy(update={"metrics": self._metrics}))
-        if progress.metrics and progress.seconds - self._sent >= _MLFLOW_SECONDS:
+        if progress.metrics:
+            self._unsent.append(progress)
+        if progress.seconds - self._sent >= _MLFLOW_SECONDS:
             self._sent = progress.seconds
+            self.send()
+
+    def send(self) -> None:
+        """Hand on what MLflow has not seen yet."""
+        for progress in self._unsent:
             self._run.registry.log_metrics(self._mlflow_run, progress.metrics, progress.step)
+        self._unsent.clear()
 
 
 def _rows_kind(node: Node) -> RowKind:
@@ -369,4 +377,4 @@ def _open_registry(home: Home) -> "ModelRegistry":
 
 
 def _count_accelerators() -> int:
-    return len([p for p in Path("/dev").glob("nvidia[0-9]*")])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))

@@ -126,8 +126,8 @@ def _stages(files: OwnFiles, counts: dict[str, int]) -> list[str]:
             lines.append("  preferences: {kind: pairs, rows: [check], min_margin: 0.5}")
         lines += [
             "  dpo: # length-normalized (Tülu 3): beta is per token, 5 is the published best",
-            f"    {{kind: dpo, start: {start}, rows: [{rows}], beta: 5, {rate.format('5e-5')}epochs: 1, global_batch: 32,"
-            " max_length: 512}",
+            f"    {{kind: dpo, start: {start}, rows: [{rows}], beta: 5, {rate.format('5e-5')}epochs: 1,",
+            "     global_batch: 32, max_length: 512}",
         ]
         start = "dpo"
     if files.problems:
@@ -137,9 +137,8 @@ def _stages(files: OwnFiles, counts: dict[str, int]) -> list[str]:
             "  # Only problems that are solved sometimes teach GRPO anything.",
             "  band: {kind: select, rows: [second_check], pass_rate: [0.1, 0.9]}",
             "  grpo:",
-            f"    {{kind: grpo, start: {start}, rows: [band], {rate.format('2e-4')}steps: 20, prompts_per_step: {prompts},"
-            " group_size: 8,",
-            "     max_prompt_length: 256, max_completion_length: 256, warmup_steps: 5}",
+            f"    {{kind: grpo, start: {start}, rows: [band], {rate.format('2e-4')}warmup_steps: 5, steps: 20,",
+            f"     prompts_per_step: {prompts}, group_size: 8, max_prompt_length: 256, max_completion_length: 256}}",
         ]
     return lines
 

@@ -7,7 +7,7 @@ that, so a whole plan has keys before anything runs.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,21 @@ class Node:
         return self.kind in MODEL_KINDS
 
 
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Names of a node's parents."""
+
+    start: str | None = None
+    rows: Mapping[str, float] = field(default_factory=dict[str, float])
+    compare_with: tuple[str, ...] = ()
+
+
 def make_nodes(recipe: Recipe, file_digest: FileDigest) -> list[Node]:
     """All nodes, parents first. Raises RecipeError for a cycle and DataError for a missing file."""
     nodes: dict[str, Node] = {}
     for name, config in recipe.datasets.items():
         _add_dataset(nodes, recipe, name, config, file_digest, ())
-    nodes["base"] = _node("base", recipe.base.kind, recipe.base, recipe, nodes, sources=_base_source(recipe))
+    nodes["base"] = _node("base", recipe.base, recipe, nodes, _Edges(), _base_source(recipe))
     for name in recipe.stages:
         _add_stage(nodes, recipe, name, ())
     if recipe.evaluate:
@@ -97,9 +106,7 @@ def _add_dataset(
     for source in config.rows:
         _add_dataset(nodes, recipe, source, recipe.datasets[source], file_digest, (*path, name))
     sources = {"file": file_digest(Path(config.path))} if config.path else {}
-    nodes[name] = _node(
-        name, "dataset", config, recipe, nodes, rows=dict.fromkeys(config.rows, 1.0), sources=sources
-    )
+    nodes[name] = _node(name, config, recipe, nodes, _Edges(rows=dict.fromkeys(config.rows, 1.0)), sources)
 
 
 def _add_stage(nodes: dict[str, Node], recipe: Recipe, name: str, path: tuple[str, ...]) -> None:
@@ -112,9 +119,7 @@ def _add_stage(nodes: dict[str, Node], recipe: Recipe, name: str, path: tuple[st
     for parent in filter(None, [start, *config.rows, *compared]):
         if parent in recipe.stages:
             _add_stage(nodes, recipe, parent, (*path, name))
-    nodes[name] = _node(
-        name, config.kind, config, recipe, nodes, start=start, rows=config.rows, compare_with=compared
-    )
+    nodes[name] = _node(name, config, recipe, nodes, _Edges(start, config.rows, compared))
 
 
 def _add_evaluations(nodes: dict[str, Node], recipe: Recipe, evaluate: EvaluateConfig) -> None:
@@ -122,41 +127,34 @@ def _add_evaluations(nodes: dict[str, Node], recipe: Recipe, evaluate: EvaluateC
         compared = tuple(evaluation_name(ancestor) for ancestor in model_ancestors(nodes, model))
         config = VerifyConfig(start=model, compare_with=compared, **evaluate.model_dump())
         name = evaluation_name(model)
-        nodes[name] = _node(
-            name, "verify", config, recipe, nodes, start=model, rows=evaluate.rows, compare_with=compared
-        )
+        nodes[name] = _node(name, config, recipe, nodes, _Edges(model, evaluate.rows, compared))
 
 
 def _node(
     name: str,
-    kind: str,
     config: AnyConfig | DatasetConfig,
     recipe: Recipe,
     nodes: Mapping[str, Node],
-    *,
-    start: str | None = None,
-    rows: Mapping[str, float] | None = None,
-    compare_with: tuple[str, ...] = (),
+    edges: _Edges,
     sources: Mapping[str, str] | None = None,
 ) -> Node:
-    weights = dict(rows or {})
-    code = [_CODE[kind]]
-    if isinstance(config, DatasetConfig) and config.generate:
-        code.append(_CODE["generate"])
+    is_dataset = isinstance(config, DatasetConfig)
+    kind = "dataset" if is_dataset else config.kind
+    code = [_CODE[kind], *([_CODE["generate"]] if is_dataset and config.generate else [])]
     identity = {
         "config": config.model_dump(mode="json", exclude={"start", "rows", "compare_with", "path"}),
         "seed": recipe.seed,
-        "start": nodes[start].key if start else None,
-        "rows": [[nodes[parent].key, weight] for parent, weight in weights.items()],
-        "compare_with": [nodes[parent].key for parent in compare_with],
+        "start": nodes[edges.start].key if edges.start else None,
+        "base": nodes["base"].key if edges.start else None,
+        "rows": [[nodes[parent].key, weight] for parent, weight in edges.rows.items()],
+        "tables": list(edges.rows) if is_dataset else None,
+        "compare_with": [nodes[parent].key for parent in edges.compare_with],
         "sources": dict(sources or {}),
         "code": {module: code_fingerprint(module) for module in code},
     }
-    if start is not None:
-        identity["base"] = nodes["base"].key
-    if isinstance(config, DatasetConfig) and config.sql:
-        identity["tables"] = list(config.rows)
-    return Node(name, kind, config, start, weights, compare_with, identity, fingerprint(identity))
+    return Node(
+        name, kind, config, edges.start, edges.rows, edges.compare_with, identity, fingerprint(identity)
+    )
 
 
 def _base_source(recipe: Recipe) -> dict[str, str]:
@@ -184,7 +182,7 @@ def file_sha256(path: Path) -> str:
         raise DataError(
             f"{path} does not exist." if not path.exists() else f"{path} is not a file.",
             "a data file",
-            "Paths are relative to the recipe's folder; check the path in `datasets:`.",
+            "Correct the path in the recipe (relative to its folder), or give it: --set DATASET.path=FILE.",
         )
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -41,7 +41,10 @@ prepared_rows: ContextVar[Prepared | None] = ContextVar("prepared_rows", default
 stop_requested: ContextVar[threading.Event | None] = ContextVar("stop_requested", default=None)
 
 
-def _stage_task(name: str) -> Callable[[Callable[[PipelineRun, str], None]], Task[[PipelineRun, str], None]]:
+StageTask: TypeAlias = Task[[PipelineRun, str], None]
+
+
+def _stage_task(name: str) -> Callable[[Callable[[PipelineRun, str], None]], StageTask]:
     return task(name=name, cache_policy=NO_CACHE, persist_result=False)
 
 
@@ -93,7 +96,7 @@ def select_problems(run: PipelineRun, node: str) -> None:
     _make(run, node)
 
 
-TASKS: Mapping[str, Task[[PipelineRun, str], None]] = {
+TASKS: Mapping[str, StageTask] = {
     "dataset": publish_dataset,
     "base": prepare_base,
     "sft": train_sft,

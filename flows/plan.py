@@ -128,8 +128,9 @@ def _names(names: list[str]) -> str:
 def _why(node: Node, earlier: list[Execution]) -> str:
     if not earlier:
         return "first time"
-    changes = _own_changes(node, earlier)
-    return "; ".join(changes) if changes else "its output is gone"
+    if any(execution.key == node.key for execution in earlier):
+        return "its output is gone"
+    return "; ".join(_own_changes(node, earlier)) or "made from other inputs than before"
 
 
 def _own_changes(node: Node, earlier: list[Execution]) -> list[str]:

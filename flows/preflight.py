@@ -138,7 +138,7 @@ def _require_verifier(stage: str, name: str) -> None:
         raise RecipeError(
             f"Stage {stage}: there is no verifier {name!r}.",
             f"problem (the verifier each problem names), or one of {', '.join(VERIFIERS)}",
-            "Correct stages.{stage}.rewards.",
+            f"Correct stages.{stage}.rewards.",
         )
 
 

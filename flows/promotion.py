@@ -83,7 +83,7 @@ def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str,
 def _last_model(ledger: Ledger, pipeline: str, known: set[str]) -> str:
     """The model of the pipeline's newest run that nothing else was trained from."""
     runs = [run for run in ledger.runs(pipeline) if run.summary and run.summary["lines"]]
-    models = [line["model"].partition("/")[0] for run in runs[:1] for line in run.summary["lines"]]
+    models = [line["model"].partition("/")[0] for run in runs[:1] for line in (run.summary or {})["lines"]]
     if not models or models[-1] not in known:
         raise NotFoundError(
             f"There is no model or finished pipeline {pipeline!r}.",

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from data_contracts.errors import RecipeError
 from data_contracts.rows import RowKind
@@ -62,7 +62,7 @@ class DatasetConfig(Config):
     verifier: str | None = None
     """Of problems whose rows name none."""
 
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of that verifier."""
 
     @model_validator(mode="after")
@@ -142,12 +142,15 @@ def find_recipe(name: str) -> Path:
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe; each override is `dotted.field=value`. Raises RecipeError.
 
-    Relative paths are taken from the recipe's folder, those of overrides from the working directory.
+    Relative paths are taken from the recipe's folder; those of overrides, and of shipped recipes, from the
+    working directory.
     """
     document = _parse_yaml(path)
-    _make_paths_absolute(document, path.parent.absolute())
+    is_shipped = path in shipped_recipes().values()
+    _make_paths_absolute(document, Path.cwd() if is_shipped else path.parent.absolute())
     for override in overrides:
         _apply_override(document, override)
+    _make_paths_absolute(document, Path.cwd())
     return check_recipe(document, str(path))
 
 
@@ -174,6 +177,8 @@ def _parse_yaml(path: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not text.", "a YAML file", "Check the path.") from error
+    except YAMLError as error:
+        raise RecipeError(f"{path} is not YAML: {error}", "a YAML file", "Check the path.") from error
     if not isinstance(document, dict):
         raise RecipeError(
             f"{path} holds {type(document).__name__}.", "a mapping with name, base, datasets, stages"
@@ -209,9 +214,12 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
                 f"one of {', '.join(known)}",
                 _nearest(parts[0], known),
             )
-    value = YAML(typ="safe", pure=True).load(text)
-    if parts[-1] == "path" and isinstance(value, str):
-        value = str(Path(value).expanduser().absolute())
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise RecipeError(
+            f"--set {override!r}: the value is not YAML.", "a value such as 4 or [a, b]"
+        ) from error
     target = document
     for part in parts[:-1]:
         target = target.setdefault(part, {})

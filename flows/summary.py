@@ -171,11 +171,12 @@ def _change(metrics: Mapping[str, float], ancestor: str) -> Change:
 
 
 def _cells(line: StageLine) -> list[str]:
+    name = f"{line.stage}/{line.model.rpartition('/')[2]}"
     if line.accuracy is None or line.low is None or line.high is None:
-        return [line.model, "–"]
+        return [name, "–"]
     change = line.changes[0] if line.changes else None
     return [
-        line.model,
+        name,
         f"{100 * line.accuracy:5.1f} [{100 * line.low:.1f}, {100 * line.high:.1f}]",
         f"{100 * (line.pass_at_k or 0):.1f}",
         change.points() if change else "",

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,9 @@ class Home:
         return self.path / "mlflow" / "artifacts"
 
     @contextmanager
-    def lock(self, name: str, *, holder: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    def lock(
+        self, name: str, *, holder: str, on_wait: Callable[[str], None] | None = None
+    ) -> Generator[None]:
         """Hold the OS lock `name`; it is freed by the kernel when its holder dies.
 
         While somebody else holds it, `on_wait` is told once who that is, from the file beside the lock.
@@ -111,6 +113,8 @@ def open_home(path: Path) -> Home:
     """Create or check the home at `path`. Raises HomeError when it cannot be used."""
     home = Home(path)
     marker = path / "home.json"
+    if marker.is_file():
+        _require_known_format(marker)
     try:
         for directory in [path, home.rows_dir, home.models_dir, home.work_dir, home.logs_dir]:
             directory.mkdir(parents=True, exist_ok=True)
@@ -125,7 +129,6 @@ def open_home(path: Path) -> Home:
         ) from error
     if not marker.exists():
         write_atomically(marker, json.dumps({"format": HOME_FORMAT}))
-    _require_known_format(marker)
     return home
 
 

@@ -6,7 +6,7 @@ A lease is an OS file lock in a per-user folder, so the kernel frees it when its
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import filelock
@@ -31,7 +31,7 @@ def lease_accelerators(
     on_wait: Callable[[str], None],
     should_stop: Callable[[], bool],
     directory: Path | None = None,
-) -> Iterator[tuple[int, ...]]:
+) -> Generator[tuple[int, ...]]:
     """Hold `count` of `available` accelerators; yields their indices. `count` 0 holds nothing.
 
     All are taken or none, so two waiting stages cannot hold half each. `on_wait` is told once who holds them.
@@ -86,4 +86,8 @@ def _holder_path(folder: Path, index: int) -> Path:
 
 
 def _holders(folder: Path) -> str:
-    return "; ".join(path.read_text() for path in sorted(folder.glob("*.holder"))) or "another process"
+    found: list[str] = []
+    for path in sorted(folder.glob("*.holder")):
+        with contextlib.suppress(FileNotFoundError):  # released since we looked
+            found.append(path.read_text())
+    return "; ".join(found) or "another process"

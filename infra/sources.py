@@ -4,9 +4,11 @@ Files are read as they are (JSONL, JSON, Parquet, CSV); SQL may select from them
 needs is reported by file, row number and field.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,9 +17,9 @@ from data_contracts.errors import DataError
 from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
 
 _READERS = {
-    ".jsonl": "read_json($path, format = 'newline_delimited', sample_size = -1)",
-    ".ndjson": "read_json($path, format = 'newline_delimited', sample_size = -1)",
-    ".json": "read_json($path, sample_size = -1)",
+    ".jsonl": "read_json_objects($path, format = 'newline_delimited')",
+    ".ndjson": "read_json_objects($path, format = 'newline_delimited')",
+    ".json": "read_json_objects($path)",
     ".parquet": "read_parquet($path)",
     ".csv": "read_csv($path)",
 }
@@ -47,12 +49,14 @@ def read_file(path: Path) -> pa.Table:
         raise DataError(
             f"{path} does not exist." if not path.exists() else f"{path} is not a file.",
             "a data file",
-            "Paths are relative to the recipe's folder; check the path in `datasets:`.",
+            "Correct the path in the recipe (relative to its folder), or give it: --set DATASET.path=FILE.",
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty.", "at least one row", "Check the program that writes it.")
     with _database() as db:
         try:
+            if "json" in reader:
+                return _read_objects(db, reader, path)
             return db.sql(f"from {reader}", params={"path": str(path)}).to_arrow_table()
         except duckdb.Error as error:
             raise DataError(
@@ -62,15 +66,44 @@ def read_file(path: Path) -> pa.Table:
             ) from error
 
 
+def _read_objects(db: duckdb.DuckDBPyConnection, reader: str, path: Path) -> pa.Table:
+    """JSON objects as columns. DuckDB's own reader would make a time of "1:2:3" and a date of "03-04-2020"."""
+    found = db.execute(f"select json_group_structure(json) from {reader}", {"path": str(path)}).fetchall()
+    structure = json.loads(found[0][0] or "null")
+    if not isinstance(structure, dict):
+        raise DataError(
+            f"{path} holds no JSON objects.", "one object per row, with the row's fields", "Check the file."
+        )
+    structure = _text_where_mixed(structure)
+    if "arguments" in structure:
+        structure["arguments"] = "VARCHAR"  # JSON text: rows differ in their keys, and a struct has them all
+    query = f"select unnest(from_json(json, $structure)) from {reader}"
+    return db.sql(query, params={"path": str(path), "structure": json.dumps(structure)}).to_arrow_table()
+
+
+def _text_where_mixed(structure: Any) -> Any:
+    if isinstance(structure, dict):
+        return {name: _text_where_mixed(inner) for name, inner in structure.items()}
+    if isinstance(structure, list):
+        return [_text_where_mixed(inner) for inner in structure]
+    return "VARCHAR" if structure in ("JSON", "NULL") else structure
+
+
 def select_rows(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
-    """Run a recipe's SQL over its datasets, with no access to files or network."""
+    """Run a recipe's SQL over its datasets, with no access to files or network.
+
+    Several statements may stand there (macros, tables); the rows are the last one's.
+    """
     with _database() as db:
         for name, table in tables.items():
             db.register(name, table)
         db.execute("set enable_external_access = false")
         try:
-            return db.sql(sql).to_arrow_table()
-        except (duckdb.Error, AttributeError) as error:
+            *before, last = db.extract_statements(sql)
+            for statement in before:
+                db.execute(statement)
+            return db.sql(last.query).to_arrow_table()
+        except (duckdb.Error, ValueError, AttributeError) as error:
             raise DataError(
                 f"The sql of a dataset fails: {_first_line(error)}",
                 f"a query over {', '.join(tables)}",
@@ -95,7 +128,7 @@ def normalise(
     if found in (RowKind.raw, RowKind.rollouts):
         return found, rows
     _require_columns(rows, found, origin)
-    query, needed = _query(rows, found, defaults)
+    query, needed = _query(rows, found)
     with _database() as db:
         db.register("source", rows)
         try:
@@ -122,7 +155,7 @@ def _require_columns(rows: pa.Table, kind: RowKind, origin: str) -> None:
         )
 
 
-def _query(rows: pa.Table, kind: RowKind, defaults: Defaults) -> tuple[str, tuple[str, ...]]:
+def _query(rows: pa.Table, kind: RowKind) -> tuple[str, tuple[str, ...]]:
     present = set(rows.column_names)
     if kind is RowKind.sft:
         if "messages" in present:
@@ -199,11 +232,16 @@ def _require_values(
 def _missing(table: pa.Table, field: str, kind: RowKind) -> str:
     if not pa.types.is_list(table.schema.field(field).type):
         return f"{field} is null or trim({field}) = ''"
-    empty = f"{field} is null or len({field}) = 0 or list_bool_or(list_transform({field}, lambda m: "
-    empty += "m.content is null or trim(m.content) = '' or coalesce(m.role, '') not in ('system', 'user', 'assistant')))"
+    bad_turn = (
+        "m.content is null or trim(m.content) = '' "
+        "or coalesce(m.role, '') not in ('system', 'user', 'assistant')"
+    )
+    bad = (
+        f"{field} is null or len({field}) = 0 or list_bool_or(list_transform({field}, lambda m: {bad_turn}))"
+    )
     if kind is RowKind.sft:
-        empty += f" or {field}[-1].role <> 'assistant' or len({field}) < 2"
-    return f"coalesce({empty}, true)"
+        bad += f" or {field}[-1].role <> 'assistant' or len({field}) < 2"
+    return f"coalesce({bad}, true)"
 
 
 def _database() -> duckdb.DuckDBPyConnection:

@@ -8,7 +8,7 @@ training reads the Parquet file and never holds the database. Each version is al
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ create table if not exists versions (
 
 # Hashed in one place, in SQL: every row's JSON, then all of them in order, then the column names and types.
 _FINGERPRINT = """
-select sha256(coalesce(string_agg(row_hash, '' order by position), '')) from (
+select sha256(coalesce(string_agg(row_hash, '' order by position), '') || (
+    select string_agg(column_name || ' ' || column_type, ', ') from (describe source))) from (
     select sha256(to_json(rows)::varchar) as row_hash, row_number() over () as position from source as rows)
 """
 
@@ -140,7 +141,7 @@ class Warehouse:
         return DatasetVersion(name, version, digest, RowKind(kind), num_rows, path)
 
     @contextmanager
-    def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _open(self) -> Generator[duckdb.DuckDBPyConnection]:
         # One process writes or several read; a writer blocks readers too. So: everybody waits a turn.
         with self._home.lock("warehouse", holder="a dataset task"):
             db = duckdb.connect(self._home.warehouse_path, config={"autoinstall_known_extensions": "false"})

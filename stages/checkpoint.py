@@ -48,12 +48,13 @@ def stored_dtype(path: Path) -> torch.dtype:
     """The precision a model's weights are kept in, by its config."""
     config = json.loads((path / "config.json").read_text())
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    return getattr(torch, name)  # a torch dtype is an attribute of the module and nothing else names it
+    return getattr(torch, str(name))  # a torch dtype is an attribute of the module and nothing else names it
 
 
 def save_model(model: PreTrainedModel, start: Path, output: Path) -> None:
     """Write weights in the precision of `start`, and the tokenizer files of `start` as they are."""
-    model.to(stored_dtype(start)).save_pretrained(output)
+    as_stored: Any = model.to(dtype=stored_dtype(start))  # pyright: ignore[reportCallIssue]
+    as_stored.save_pretrained(output)
     keep_model_files(output)
     for file in model_files(start):
         target = output / file.name

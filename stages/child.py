@@ -42,7 +42,7 @@ def run(document: str) -> None:
         traceback.print_exc()
         _write(job, json.dumps(error_document(error)))
         sys.exit(error.exit_code)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to hear of it
         traceback.print_exc()
         summary = StageError(
             f"Stage {job.name} failed: {type(error).__name__}: {error}",

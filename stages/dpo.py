@@ -77,7 +77,7 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     )
     first_loss = _first_loss(trainer)
     require_first_loss(first_loss)
-    train(trainer, job)
+    train(trainer)
     notes = []
     if len(kept) < len(pairs):
         notes.append(
@@ -106,7 +106,7 @@ def _first_loss(trainer: DPOTrainer) -> float:
     """Loss of one micro-batch before any update; dropout is off, as DPO trains without it."""
     batch = next(iter(trainer.get_train_dataloader()))
     with torch.no_grad(), trainer.accelerator.autocast():
-        loss: Any = trainer.compute_loss(trainer.model, batch)
+        loss: Any = trainer.compute_loss(trainer.model, batch)  # pyright: ignore[reportArgumentType]
     trainer._metrics["train"].clear()  # pyright: ignore[reportPrivateUsage]
     return float(loss)
 

@@ -77,7 +77,7 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
         peft_config=lora_config(config.lora),
         callbacks=[progress],
     )
-    train(trainer, job)
+    train(trainer)
     counter.require_few_failures()
     dropped = len(problems) - len(kept)
     notes = [

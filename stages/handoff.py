@@ -48,14 +48,14 @@ def encode(
 ) -> list[int]:
     """Token ids of a conversation; with `prompt`, up to where the assistant begins."""
     encoded: Any = tokenizer.apply_chat_template(
-        list(messages), tokenize=True, add_generation_prompt=prompt, return_dict=True
+        [dict(message) for message in messages], tokenize=True, add_generation_prompt=prompt, return_dict=True
     )
     return list(encoded["input_ids"])
 
 
 def stop_token_ids(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Tokens that end generation, by the model's generation config, else the tokenizer's."""
-    ids: int | list[int] | None = None
+    ids: Any = None
     if (path / "generation_config.json").is_file():
         ids = GenerationConfig.from_pretrained(path).eos_token_id
     if ids is None:
@@ -67,7 +67,7 @@ def require_end_of_sequence(path: Path, tokenizer: PreTrainedTokenizerBase) -> N
     """A rendered completion ends in a token that stops generation (white space may follow)."""
     stops = stop_token_ids(path, tokenizer)
     ids = encode(tokenizer, _PROBE)
-    while ids and ids[-1] not in stops and not tokenizer.decode([ids[-1]]).strip():
+    while ids and ids[-1] not in stops and not str(tokenizer.decode([ids[-1]])).strip():
         ids.pop()
     if not ids or ids[-1] not in stops:
         found = tokenizer.decode(ids[-1:]) if ids else "nothing"
@@ -87,7 +87,7 @@ def require_loss_mask(
 ) -> None:
     """The labelled tokens are the completions, each with the token that stops it, and nothing else."""
     labelled = [token for token, label in zip(input_ids, labels, strict=True) if label != IGNORED]
-    text = "".join(tokenizer.decode(labelled, skip_special_tokens=True).split())
+    text = "".join(str(tokenizer.decode(labelled, skip_special_tokens=True)).split())
     expected = "".join("".join(completions).split())
     if text != expected:
         raise LossMaskError(

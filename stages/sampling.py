@@ -119,5 +119,5 @@ def _cut(
 ) -> Sample:
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = ids if end is None else ids[: end + 1]
-    text = tokenizer.decode(kept, skip_special_tokens=True)
+    text = str(tokenizer.decode(kept, skip_special_tokens=True))
     return Sample(prompt, number, text, tuple(kept), end is not None)

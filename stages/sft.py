@@ -65,7 +65,7 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     )
     if not config.packing:
         _require_masks(trainer, kept, stop_token_ids(job.start.path, tokenizer))
-    train(trainer, job)
+    train(trainer)
     notes = [
         f"{dropped} of {len(conversations)} conversations longer than {config.max_length} tokens dropped"
     ]
@@ -92,6 +92,7 @@ def _rows_for_trainer(conversations: list[list[dict[str, str]]]) -> list[dict[st
 
 def _require_masks(trainer: SFTTrainer, conversations: list[list[dict[str, str]]], stops: set[int]) -> None:
     prepared: Any = trainer.train_dataset
+    tokenizer: Any = trainer.processing_class
     if len(prepared) != len(conversations):
         raise StageError(
             f"TRL prepared {len(prepared)} of {len(conversations)} conversations.",
@@ -101,4 +102,4 @@ def _require_masks(trainer: SFTTrainer, conversations: list[list[dict[str, str]]
     for position, messages in enumerate(conversations[:_CHECKED_ROWS]):
         row = prepared[position]
         completions = [m["content"] for m in messages if m["role"] == "assistant"]
-        require_loss_mask(trainer.processing_class, row["input_ids"], row["labels"], completions, stops)
+        require_loss_mask(tokenizer, row["input_ids"], row["labels"], completions, stops)

@@ -5,6 +5,7 @@ It exists so that the whole pipeline can really run anywhere: no hub, no GPU, se
 
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -46,6 +47,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 def build_tiny_model(seed: int, output: Path) -> None:
     """Write tokenizer and weights; the same seed gives the same bytes."""
     tokenizer = build_tokenizer()
+    pad: Any = tokenizer.pad_token_id
+    end: Any = tokenizer.eos_token_id
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(
         Qwen3Config(
@@ -59,8 +62,8 @@ def build_tiny_model(seed: int, output: Path) -> None:
             max_position_embeddings=512,
             tie_word_embeddings=True,
             initializer_range=0.08,  # about 1/sqrt(hidden); the default 0.02 is made for wide models
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=pad,
+            eos_token_id=end,
             bos_token_id=None,
             dtype="float32",
         )

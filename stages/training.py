@@ -1,6 +1,7 @@
 """What the three training stages share: arguments of the Trainer, rows, running, resuming, saving."""
 
 import math
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, Trainer
+from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from data_contracts.errors import StageError
@@ -98,15 +100,16 @@ def require_enough_rows(num_rows: int, needed: int, what: str) -> None:
         )
 
 
-def train(trainer: Trainer, job: StageJob) -> None:
+def train(trainer: Trainer) -> None:
     """Train to the end, from the last checkpoint of an interrupted run if there is one.
 
     A request to stop (SIGTERM) makes `train` return early with a checkpoint written: then this process ends
     with `INTERRUPTED_EXIT`, so that a truncated model is never taken for a finished one.
     """
-    checkpoints = Path(str(trainer.args.output_dir))
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, JITCheckpointCallback) and callback.jit_manager:
+            callback.jit_manager.kill_wait = 0  # the default trains on for 3 s, lest a SIGKILL follows
+    trainer.train(resume_from_checkpoint=_last_checkpoint(Path(str(trainer.args.output_dir))))
     if trainer.state.global_step < trainer.state.max_steps:
         sys.exit(INTERRUPTED_EXIT)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -134,3 +137,14 @@ def save_trained(
         metrics={**callback.last, **extra},
         notes=tuple(notes),
     )
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint; what a kill left half-written is removed."""
+    if not folder.is_dir():
+        return None
+    for checkpoint in folder.iterdir():
+        marker = checkpoint / "checkpoint-is-incomplete.txt"
+        if marker.exists() or not (checkpoint / "trainer_state.json").exists():
+            shutil.rmtree(checkpoint)
+    return get_last_checkpoint(str(folder))

@@ -38,23 +38,14 @@ for group, commands in {
 
 def main() -> None:
     """Run the command; exit 0 done, 1 a run failed or a gate said no, 2 the user's input, 130 interrupted."""
-    code = _exit_code(sys.argv[1:])
+    code = execute(sys.argv[1:])
     if "prefect" in sys.modules:
         _leave(code)
     sys.exit(code)
 
 
-def _leave(code: int) -> NoReturn:
-    """End without tearing modules down: Prefect's threads still hold objects of DuckDB, whose bindings would
-    report each of them as leaked on the terminal. What is registered to run at exit has run by then.
-    """
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _exit_code(arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
+    """Run one command line in this process; returns its exit code."""
     errors = Console(stderr=True, soft_wrap=True)
     try:
         result = app(arguments, exit_on_error=False, error_console=errors, result_action="return_value")
@@ -70,3 +61,13 @@ def _exit_code(arguments: list[str]) -> int:
         sys.stderr.close()
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End without tearing modules down: Prefect's threads still hold objects of DuckDB, whose bindings would
+    report each of them as leaked on the terminal. What is registered to run at exit has run by then.
+    """
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

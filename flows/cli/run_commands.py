@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -171,7 +171,7 @@ def _execute(
 
 
 @contextlib.contextmanager
-def _view(console: Console, num_stages: int, *, quiet: bool) -> Iterator[RunView]:
+def _view(console: Console, num_stages: int, *, quiet: bool) -> Generator[RunView]:
     if quiet:
         yield SilentView()
     elif console.is_terminal:
@@ -182,7 +182,7 @@ def _view(console: Console, num_stages: int, *, quiet: bool) -> Iterator[RunView
 
 
 @contextlib.contextmanager
-def _stopping(stop: threading.Event, view: RunView) -> Iterator[None]:
+def _stopping(stop: threading.Event, view: RunView) -> Generator[None]:
     """First Ctrl-C: stages write a checkpoint and stop. Second: at once."""
 
     def on_interrupt(_signal: int, _frame: object) -> None:
@@ -202,7 +202,8 @@ def _stopping(stop: threading.Event, view: RunView) -> Iterator[None]:
 
 
 def _print_summary(context: Context, summary: RunSummary) -> None:
-    context.console.print(summary_table(summary))
+    if summary.lines:
+        context.console.print(summary_table(summary))
     for sentence in closing_sentences(summary):
         context.console.print(sentence, highlight=False)
     context.console.print(f"Run {summary.run_id}, everything in {context.home.path}", highlight=False)

@@ -1,0 +1,106 @@
+"""Small things made by hand that several tests need: a recipe, finished executions, a stage's job."""
+
+import time
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.jobs import RowsInput, StageJob
+from data_contracts.rows import RowKind
+from data_contracts.stage_configs import AnyConfig, RunSettings
+from flows.nodes import Node
+from flows.plan import Plan, output_path
+from flows.recipe import Recipe, check_recipe
+from infra.home import Home
+from infra.ledger import Execution, Ledger
+
+_DOCUMENT: dict[str, Any] = {
+    "name": "small",
+    "seed": 7,
+    "base": {"build": "tiny-qwen3"},
+    "datasets": {
+        "worked": {"generate": "arithmetic", "count": 64, "worked": 0.5},
+        "problems": {"generate": "arithmetic", "count": 32, "split": "rl"},
+    },
+    "stages": {
+        "sft": {"kind": "sft", "start": "base", "rows": ["worked"], "steps": 2, "global_batch": 8},
+        "check": {"kind": "verify", "start": "sft", "rows": ["problems"], "samples": 4},
+        "preferences": {"kind": "pairs", "rows": ["check"]},
+        "dpo": {"kind": "dpo", "start": "sft", "rows": ["preferences"], "steps": 2, "global_batch": 4},
+    },
+}
+
+
+def make_document(**sections: Any) -> dict[str, Any]:
+    """A small recipe's document: sft -> check -> preferences -> dpo. `sections` replace its top-level keys."""
+    return deepcopy(_DOCUMENT) | sections
+
+
+def make_recipe(changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The small recipe, with changes by dotted place: `{"stages.dpo.beta": 4}`."""
+    document = make_document()
+    for place, value in (changes or {}).items():
+        *parents, last = place.split(".")
+        target = document
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[last] = value
+    return check_recipe(document, "test")
+
+
+def make_execution(node: Node, pipeline: str = "small", **changes: Any) -> Execution:
+    """A finished execution of `node`, its content named after its key."""
+    fields: dict[str, Any] = {
+        "run_id": "run-1",
+        "pipeline": pipeline,
+        "stage": node.name,
+        "kind": node.kind,
+        "key": node.key,
+        "input_key": f"input-{node.key}",
+        "identity": node.identity,
+        "output": "model" if node.makes_model else "rows",
+        "fingerprint": f"content-{node.key}",
+        "name": f"{pipeline}.{node.name}",
+        "version": 1,
+        "result": {"metrics": {}, "notes": []},
+        "libraries": {"torch": "2.13.0"},
+        "seconds": 1.5,
+        "ended": time.time(),
+    }
+    return Execution(**fields | changes)
+
+
+def finish(plan: Plan, home: Home, ledger: Ledger, stages: Iterable[str] | None = None) -> None:
+    """Pretend that a run made these stages (all of them): their outputs are on disk and in the ledger."""
+    for step in plan.steps:
+        if stages is None or step.node.name in stages:
+            execution = make_execution(step.node)
+            output = output_path(home, execution)
+            output.mkdir() if step.node.makes_model else output.touch()
+            ledger.record(execution)
+
+
+def make_job(folder: Path, config: AnyConfig, rows: Iterable[RowsInput] = (), seed: int = 0) -> StageJob:
+    """A stage's job that works below `folder`."""
+    return StageJob(
+        name=config.kind,
+        config=config,
+        seed=seed,
+        rows=tuple(rows),
+        work_dir=folder / "work",
+        reference_cache_dir=folder / "cache",
+        run=RunSettings(),
+    )
+
+
+def write_input(
+    folder: Path, name: str, kind: RowKind, rows: list[dict[str, Any]], *, weight: float = 1.0
+) -> RowsInput:
+    """Rows as the Parquet file a stage is given."""
+    path = folder / f"{name}.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return RowsInput(name=name, kind=kind, path=path, fingerprint=f"content of {name}", weight=weight)

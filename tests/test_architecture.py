@@ -1,0 +1,131 @@
+"""The house rules that a reader cannot check by eye: sizes, import costs, docstrings, shipped recipes."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.recipe import read_recipe, shipped_recipes
+from stages.child import PRELOAD
+
+PROJECT = Path(__file__).resolve().parent.parent
+ROOMS = ("flows", "stages", "infra", "data_contracts")
+MODULES = sorted(path for room in ROOMS for path in (PROJECT / room).rglob("*.py"))
+MAX_LINES = 250
+MAX_STATEMENTS = 40
+HEAVY = ("torch", "transformers", "trl", "datasets", "prefect", "mlflow", "duckdb", "pyarrow", "numpy")
+
+
+def _run(code: str, folder: Path, seconds: float = 60.0) -> str:
+    """Standard output of a fresh interpreter that can import the project and writes only below `folder`."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={"PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(folder), "HOME": str(folder), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def _num_statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    inside = [node for statement in function.body for node in ast.walk(statement)]
+    return sum(isinstance(node, ast.stmt) for node in inside)
+
+
+def test_no_module_is_longer_than_250_lines() -> None:
+    lengths = {path.relative_to(PROJECT).as_posix(): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
+
+
+def test_no_function_has_more_than_40_statements() -> None:
+    sizes = {f"{path}:{f.lineno}": _num_statements(f) for path in MODULES for f in _functions(path)}
+    assert {name: size for name, size in sizes.items() if size > MAX_STATEMENTS} == {}
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        path for path in MODULES if path.read_text() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
+
+
+def test_package_files_are_empty() -> None:
+    assert [path for path in MODULES if path.name == "__init__.py" and path.read_text()] == []
+
+
+def test_planning_and_help_load_no_heavy_library(tmp_path: Path) -> None:
+    code = f"""
+import sys
+import flows.plan, flows.recipe, flows.cli.app
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    assert _run(code, tmp_path).strip() == "[]"
+
+
+def test_a_child_forked_after_the_preload_can_multiply(tmp_path: Path) -> None:
+    """One matrix product before the fork starts OpenMP's pool, which every child then waits for, for ever.
+
+    That the test would notice is tested below it.
+    """
+    assert _forked_product(tmp_path, PRELOAD, before_fork="") == "exit 0"
+
+
+def test_a_child_forked_after_a_matrix_product_hangs(tmp_path: Path) -> None:
+    assert _forked_product(tmp_path, ["torch"], before_fork="multiply()", seconds=2) == "hangs"
+
+
+def _forked_product(
+    folder: Path, preload: tuple[str, ...] | list[str], before_fork: str, seconds: int = 20
+) -> str:
+    code = f"""
+import importlib, os, signal, time
+for name in {list(preload)}:
+    importlib.import_module(name)
+import torch
+
+torch.set_num_threads(2)  # whatever the machine: with one core there would be no pool to break
+
+def multiply():
+    torch.ones(512, 512) @ torch.ones(512, 512)
+
+{before_fork}
+child = os.fork()
+if child == 0:
+    multiply()
+    os._exit(0)
+deadline = time.monotonic() + {seconds}
+ended = (0, 0)
+while not ended[0] and time.monotonic() < deadline:
+    ended = os.waitpid(child, os.WNOHANG)
+    time.sleep(0.02)
+if not ended[0]:
+    os.kill(child, signal.SIGKILL)
+print(f"exit {{ended[1]}}" if ended[0] else "hangs")
+"""
+    return _run(code, folder).strip()
+
+
+def test_prefects_server_imports_with_the_pinned_fastapi(tmp_path: Path) -> None:
+    _run("import prefect.server.api.server", tmp_path)
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_every_shipped_recipe_loads_under_its_own_name(name: str) -> None:
+    assert read_recipe(shipped_recipes()[name]).name == name
+
+
+def test_shipped_recipes_begin_with_the_sentence_that_lists_them() -> None:
+    first_lines = {name: path.read_text().splitlines()[0] for name, path in shipped_recipes().items()}
+    assert all(line.startswith("# ") and len(line) > 20 for line in first_lines.values()), first_lines
