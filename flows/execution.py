@@ -27,10 +27,11 @@ from flows.plan import Plan, find_reusable, output_path
 from flows.preflight import Prepared
 from flows.recipe import DatasetConfig
 from flows.view import RunView
-from infra import ledger as states
+from infra import records as states
 from infra.home import Home, publish_directory
 from infra.leases import lease_accelerators
-from infra.ledger import Execution, Ledger
+from infra.ledger import Ledger
+from infra.records import Execution
 from infra.stage_processes import run_stage
 from infra.warehouse import Warehouse
 from stages import child

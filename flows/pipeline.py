@@ -27,7 +27,7 @@ from flows.preflight import Prepared, require_sound
 from flows.recipe import Recipe, write_recipe
 from flows.summary import RunSummary, summarise
 from flows.view import current_view
-from infra import ledger as states
+from infra import records as states
 from infra.home import home_path, open_home
 from infra.ledger import Ledger
 from infra.stage_processes import start_fork_server, this_process
@@ -40,6 +40,9 @@ prepared_rows: ContextVar[Prepared | None] = ContextVar("prepared_rows", default
 
 stop_requested: ContextVar[threading.Event | None] = ContextVar("stop_requested", default=None)
 
+
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=_MAX_TASKS)
+"""Threads only wait: the work is in child processes."""
 
 StageTask: TypeAlias = Task[[PipelineRun, str], None]
 
@@ -110,7 +113,7 @@ TASKS: Mapping[str, StageTask] = {
 
 @flow(
     name="post_training",
-    task_runner=ThreadPoolTaskRunner(max_workers=_MAX_TASKS),  # pyright: ignore[reportArgumentType]
+    task_runner=_RUNNER,
     validate_parameters=False,
     persist_result=False,
 )
@@ -129,7 +132,7 @@ def post_training(
                 node = step.node
                 make = TASKS[node.kind].with_options(task_run_name=node.name)
                 parents = [futures[parent] for parent in node.parents]
-                futures[node.name] = make.submit(quote(run), node.name, wait_for=parents)
+                futures[node.name] = make.submit(quote(run), node.name, wait_for=parents)  # pyright: ignore
         for future in futures.values():
             future.wait()
     except BaseException:

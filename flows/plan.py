@@ -9,7 +9,8 @@ from data_contracts.errors import NotFoundError
 from flows.nodes import Node, file_sha256, make_nodes
 from flows.recipe import Recipe
 from infra.home import Home
-from infra.ledger import Execution, Ledger
+from infra.ledger import Ledger
+from infra.records import Execution
 
 
 class Action(StrEnum):

@@ -16,7 +16,7 @@ from flows.nodes import Node
 from flows.plan import Action, Plan, Step, output_path
 from flows.recipe import DatasetConfig
 from infra.home import Home, free_bytes
-from infra.ledger import Execution
+from infra.records import Execution
 
 Prepared = dict[str, tuple[RowKind, pa.Table]]
 """Checked rows by logical key, so that a dataset's task need not read them again."""

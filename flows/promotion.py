@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from data_contracts.errors import NotFoundError
 from flows.nodes import evaluation_name
 from infra.home import Home
-from infra.ledger import Decision, Ledger
+from infra.ledger import Ledger
+from infra.records import Decision
 from infra.registry import ModelRegistry
 
 CHAMPION, PREVIOUS = "champion", "previous"

@@ -18,7 +18,8 @@ def serve_recipe(recipe: Recipe, cron: str | None, interval: int | None, timezon
         raise RecipeError(
             f"The schedule cannot be read: {error}", 'five fields, such as "0 2 * * *", and a known time zone'
         ) from error
-    post_training.serve(
+    deployed: Any = post_training
+    deployed.serve(
         name=recipe.name,
         parameters={"recipe": recipe.model_dump(mode="json")},
         schedule=when,

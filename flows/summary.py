@@ -8,7 +8,7 @@ from rich.table import Table
 
 from flows.nodes import Node, evaluation_name, model_ancestors
 from flows.plan import Plan
-from infra.ledger import Execution
+from infra.records import Execution
 
 
 class Change(BaseModel):

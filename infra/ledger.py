@@ -9,11 +9,12 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+
+from infra.records import RUNNING, WAITING, Decision, Execution, Run, RunStage
 
 _SCHEMA = """
 create table if not exists runs (
@@ -40,123 +41,25 @@ create table if not exists file_digests (
     digest text not null);
 """
 
-RUNNING, DONE, REUSED, FAILED, SKIPPED, INTERRUPTED, WAITING = (
-    "running",
-    "done",
-    "reused",
-    "failed",
-    "skipped",
-    "interrupted",
-    "waiting",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """A finished stage: what it was, and where its result is."""
-
-    run_id: str
-    pipeline: str
-    stage: str
-    kind: str
-    key: str
-    input_key: str
-    identity: dict[str, Any]
-    output: str
-    fingerprint: str
-    name: str
-    """Registered model or dataset."""
-
-    version: int
-    result: dict[str, Any]
-    libraries: dict[str, str]
-    seconds: float
-    ended: float
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a recipe."""
-
-    run_id: str
-    recipe: str
-    document: dict[str, Any]
-    state: str
-    started: float
-    ended: float | None
-    pid: int
-    pid_started: float
-    flow_run_id: str | None
-    mlflow_run_id: str | None
-    summary: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunStage:
-    """A stage as one run saw it."""
-
-    run_id: str
-    stage: str
-    kind: str
-    key: str
-    state: str
-    started: float | None
-    ended: float | None
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A promotion or another choice a person made, append-only."""
-
-    made: float
-    kind: str
-    model: str
-    from_version: int | None
-    to_version: int | None
-    actor: str
-    reason: str
-    evidence: dict[str, Any]
+_DOCUMENTS = ("document", "summary", "identity", "result", "libraries", "evidence")
+"""Columns that hold JSON."""
 
 
 class Ledger:
-    """Short transactions from any thread or process."""
+    """One connection a thread; safe from any thread or process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        with self._transaction() as db:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-
-    @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
-            self._local.db = db
-        db.execute("begin immediate")
-        try:
-            yield db
-        except BaseException:
-            db.execute("rollback")
-            raise
-        db.execute("commit")
-
-    def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._transaction() as db:
-            return db.execute(sql, parameters).fetchall()
+        self._connection().executescript(_SCHEMA)
 
     # Runs
 
     def begin_run(self, recipe: str, document: dict[str, Any], pid: int, pid_started: float) -> str:
+        """Note that a run began in the process `pid`; returns its id."""
         run_id = time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:4]
-        self._query(
-            "insert into runs (run_id, recipe, document, state, started, pid, pid_started) values (?,?,?,?,?,?,?)",
-            [run_id, recipe, json.dumps(document), RUNNING, time.time(), pid, pid_started],
-        )
+        run = Run(run_id, recipe, document, RUNNING, time.time(), None, pid, pid_started, None, None, None)
+        self._insert("runs", asdict(run))
         return run_id
 
     def note_run_ids(self, run_id: str, flow_run_id: str | None, mlflow_run_id: str | None) -> None:
@@ -173,12 +76,8 @@ class Ledger:
 
     def runs(self, recipe: str | None = None, limit: int = 50) -> list[Run]:
         """Newest first."""
-        rows = self._query(
-            "select run_id, recipe, document, state, started, ended, pid, pid_started, flow_run_id,"
-            " mlflow_run_id, summary from runs where ? is null or recipe = ? order by rowid desc limit ?",
-            [recipe, recipe, limit],
-        )
-        return [Run(*row[:2], json.loads(row[2]), *row[3:10], json.loads(row[10] or "null")) for row in rows]
+        query = "select * from runs where ? is null or recipe = ? order by rowid desc limit ?"
+        return [Run(**row) for row in self._query(query, [recipe, recipe, limit])]
 
     def set_stage(self, run_id: str, stage: str, kind: str, key: str, state: str, detail: str = "") -> None:
         """Record how far a run's stage is; times follow from the state."""
@@ -195,32 +94,12 @@ class Ledger:
     def run_stages(self, run_id: str) -> list[RunStage]:
         """In plan order."""
         rows = self._query("select * from run_stages where run_id = ? order by rowid", [run_id])
-        return [RunStage(*row) for row in rows]
+        return [RunStage(**row) for row in rows]
 
     # Executions
 
     def record(self, execution: Execution) -> None:
-        self._query(
-            "insert into executions (run_id, pipeline, stage, kind, key, input_key, identity, output, fingerprint,"
-            " name, version, result, libraries, seconds, ended) values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            [
-                execution.run_id,
-                execution.pipeline,
-                execution.stage,
-                execution.kind,
-                execution.key,
-                execution.input_key,
-                json.dumps(execution.identity),
-                execution.output,
-                execution.fingerprint,
-                execution.name,
-                execution.version,
-                json.dumps(execution.result),
-                json.dumps(execution.libraries),
-                execution.seconds,
-                execution.ended,
-            ],
-        )
+        self._insert("executions", asdict(execution))
 
     def find_by_key(self, key: str) -> list[Execution]:
         """Executions with this logical key, newest first."""
@@ -237,49 +116,20 @@ class Ledger:
         return self._executions("name = ? and version = ?", [name, version])
 
     def _executions(self, condition: str, parameters: Sequence[Any]) -> list[Execution]:
-        rows = self._query(
-            "select run_id, pipeline, stage, kind, key, input_key, identity, output, fingerprint, name, version,"
-            f" result, libraries, seconds, ended from executions where {condition} order by execution_id desc",
-            parameters,
-        )
-        return [
-            Execution(
-                *row[:6],
-                json.loads(row[6]),
-                *row[7:11],
-                json.loads(row[11]),
-                json.loads(row[12]),
-                *row[13:],
-            )
-            for row in rows
-        ]
+        columns = ", ".join(field.name for field in fields(Execution))
+        query = f"select {columns} from executions where {condition} order by execution_id desc"
+        return [Execution(**row) for row in self._query(query, parameters)]
 
     # Decisions
 
     def decide(self, decision: Decision) -> None:
-        self._query(
-            "insert into decisions (made, kind, model, from_version, to_version, actor, reason, evidence)"
-            " values (?,?,?,?,?,?,?,?)",
-            [
-                decision.made,
-                decision.kind,
-                decision.model,
-                decision.from_version,
-                decision.to_version,
-                decision.actor,
-                decision.reason,
-                json.dumps(decision.evidence),
-            ],
-        )
+        self._insert("decisions", asdict(decision))
 
     def decisions(self, model: str | None = None) -> list[Decision]:
         """Newest first."""
-        rows = self._query(
-            "select made, kind, model, from_version, to_version, actor, reason, evidence from decisions"
-            " where ? is null or model = ? order by decision_id desc",
-            [model, model],
-        )
-        return [Decision(*row[:7], json.loads(row[7])) for row in rows]
+        columns = ", ".join(field.name for field in fields(Decision))
+        query = f"select {columns} from decisions where ? is null or model = ? order by decision_id desc"
+        return [Decision(**row) for row in self._query(query, [model, model])]
 
     # File digests
 
@@ -289,10 +139,35 @@ class Ledger:
             "select digest from file_digests where path = ? and size = ? and mtime_ns = ? and inode = ?",
             [str(path), size, mtime_ns, inode],
         )
-        return rows[0][0] if rows else None
+        return rows[0]["digest"] if rows else None
 
     def note_file_digest(self, path: Path, size: int, mtime_ns: int, inode: int, digest: str) -> None:
         self._query(
             "insert or replace into file_digests values (?,?,?,?,?)",
             [str(path), size, mtime_ns, inode, digest],
         )
+
+    # SQLite
+
+    def _insert(self, table: str, record: Mapping[str, Any]) -> None:
+        values = {name: json.dumps(v) if name in _DOCUMENTS else v for name, v in record.items()}
+        places = ", ".join("?" for _ in values)
+        self._query(f"insert into {table} ({', '.join(values)}) values ({places})", list(values.values()))
+
+    def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        rows = self._connection().execute(sql, parameters).fetchall()
+        return [
+            {name: json.loads(row[name]) if name in _DOCUMENTS else row[name] for name in row.keys()}  # noqa: SIM118
+            for row in rows
+        ]
+
+    def _connection(self) -> sqlite3.Connection:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            # Every statement is a transaction of its own; a busy writer is waited for.
+            db = sqlite3.connect(self._path, timeout=60, isolation_level=None)
+            db.row_factory = sqlite3.Row
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = full")
+            self._local.db = db
+        return db

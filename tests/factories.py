@@ -16,7 +16,8 @@ from flows.nodes import Node
 from flows.plan import Plan, output_path
 from flows.recipe import Recipe, check_recipe
 from infra.home import Home
-from infra.ledger import Execution, Ledger
+from infra.ledger import Ledger
+from infra.records import Execution
 
 _DOCUMENT: dict[str, Any] = {
     "name": "small",

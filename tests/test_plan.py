@@ -1,7 +1,7 @@
 """The plan: what a run will do with each stage and why, and what a stage's identity is made of."""
 
+import functools
 import inspect
-import types
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -449,7 +449,7 @@ def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _forget() -> None:
     for function in vars(code_identity).values():
-        if not isinstance(function, types.FunctionType | type) and hasattr(function, "cache_clear"):
+        if isinstance(function, functools._lru_cache_wrapper):
             function.cache_clear()
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from data_contracts.errors import NotFoundError
 from infra.home import Home, home_path, open_home
-from infra.ledger import Ledger, Run
+from infra.ledger import Ledger
+from infra.records import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from rich.table import Table
 from data_contracts.errors import BurnishError, NotFoundError
 from flows.cli.context import Context, find_run, open_context, print_json
 from flows.cli.run_commands import Json
-from infra import ledger as states
-from infra.ledger import Run, RunStage
+from infra import records as states
+from infra.records import Run, RunStage
 from infra.stage_processes import is_same_process
 
 RunName = Annotated[str | None, Parameter(help="A run's id or a recipe's name; the newest run by default.")]

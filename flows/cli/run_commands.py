@@ -18,7 +18,7 @@ from flows.plan import Action, Plan, make_plan
 from flows.recipe import Recipe, find_recipe, read_recipe
 from flows.summary import RunSummary, closing_sentences, summarise, summary_table
 from flows.view import LiveView, PlainView, RunView, SilentView, current_view
-from infra import ledger as states
+from infra import records as states
 from infra.environment import run_environment
 from infra.stage_processes import start_fork_server, this_process
 from stages.child import PRELOAD

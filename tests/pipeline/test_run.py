@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from infra.ledger import DONE
+from infra.records import DONE
 from tests.pipeline import coin
 from tests.pipeline.conftest import World
 
@@ -72,9 +72,9 @@ def test_it_really_learns(world: World):
 
 def test_the_ledger_has_a_finished_row_for_every_node(world: World):
     run = next(run for run in world.ledger.runs(limit=1000) if run.run_id == first_run(world))
-    assert run.state == DONE
+    assert run.state == "done"
     assert {stage.stage: stage.state for stage in world.ledger.run_stages(run.run_id)} == dict.fromkeys(
-        coin.NODES, DONE
+        coin.NODES, "done"
     )
     for name in coin.NODES:
         first = world.ledger.find_by_stage("coin", name)[-1]
@@ -147,7 +147,9 @@ def test_models_load_with_transformers_from_mlflow(world: World, tracking: Mlflo
             return_tensors="pt",
             return_dict=True,
         )
-        completion = model.generate(**prompt, max_new_tokens=3, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+        completion = model.generate(**prompt, max_new_tokens=3, do_sample=False)[
+            0, prompt["input_ids"].shape[1] :
+        ]
         text = tokenizer.decode(completion, skip_special_tokens=True)
         assert name == "base" or text in ("0", "1"), f"{name} says {text!r}"
 
@@ -199,7 +201,8 @@ def test_the_run_is_a_prefect_flow_run_with_a_task_run_per_node(world: World):
     run = next(run for run in world.ledger.runs(limit=1000) if run.run_id == first_run(world))
     with sqlite3.connect(world.home.path / "prefect" / "prefect.db") as db:
         states = db.execute(
-            "select state_type from flow_run where replace(id, '-', '') = replace(?, '-', '')", [run.flow_run_id]
+            "select state_type from flow_run where replace(id, '-', '') = replace(?, '-', '')",
+            [run.flow_run_id],
         ).fetchall()
         tasks = db.execute(
             "select name, state_type from task_run where replace(flow_run_id, '-', '') = replace(?, '-', '')",
@@ -212,7 +215,9 @@ def test_the_run_is_a_prefect_flow_run_with_a_task_run_per_node(world: World):
 def test_nothing_is_left_over_and_logs_are_kept(world: World):
     kept = {file.stem for file in (world.home.logs_dir / first_run(world)).iterdir()}
     assert kept == {*coin.MODELS, *coin.ROW_STAGES, *coin.EVALUATIONS}
-    temporary = [file for file in world.home.path.rglob(".*") if "writing" in file.name or "probe" in file.name]
+    temporary = [
+        file for file in world.home.path.rglob(".*") if "writing" in file.name or "probe" in file.name
+    ]
     assert temporary == []
 
 

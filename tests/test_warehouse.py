@@ -1,0 +1,133 @@
+"""Dataset versions: equal rows are one version, different rows never share one, and two processes may publish."""
+
+import hashlib
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_contracts.errors import DataError, NotFoundError
+from data_contracts.rows import RowKind
+from infra.home import Home, open_home
+from infra.warehouse import Warehouse, fingerprint_rows
+
+ROWS: list[dict[str, Any]] = [{"prompt": "1+2", "n": 1}, {"prompt": "2+2", "n": 2}]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+@pytest.fixture
+def warehouse(home: Home) -> Warehouse:
+    return Warehouse(home)
+
+
+def _publish(warehouse: Warehouse, rows: list[dict[str, Any]], name: str = "tiny.worked") -> str:
+    return str(warehouse.publish(name, RowKind.raw, pa.Table.from_pylist(rows), "key"))
+
+
+def test_publishing_the_same_rows_twice_keeps_one_version(warehouse: Warehouse) -> None:
+    assert [_publish(warehouse, ROWS), _publish(warehouse, ROWS)] == ["tiny.worked@1", "tiny.worked@1"]
+    assert [str(version) for version in warehouse.versions()] == ["tiny.worked@1"]
+
+
+def test_other_rows_are_the_next_version_and_old_rows_their_old_one(warehouse: Warehouse) -> None:
+    versions = [_publish(warehouse, rows) for rows in (ROWS, ROWS[:1], ROWS)]
+    assert versions == ["tiny.worked@1", "tiny.worked@2", "tiny.worked@1"]
+
+
+def test_two_names_share_the_file_of_equal_rows(warehouse: Warehouse, home: Home) -> None:
+    assert _publish(warehouse, ROWS, "a.x") == "a.x@1"
+    assert _publish(warehouse, ROWS, "b.x") == "b.x@1"
+    assert len(list(home.rows_dir.iterdir())) == 1
+
+
+def test_a_version_reads_back_in_order(warehouse: Warehouse) -> None:
+    _publish(warehouse, ROWS)
+    assert pq.read_table(warehouse.get("tiny.worked").path).to_pylist() == ROWS
+
+
+def test_any_duckdb_client_reads_a_version_by_its_name(warehouse: Warehouse, home: Home) -> None:
+    _publish(warehouse, ROWS)
+    _publish(warehouse, ROWS[:1])
+    with duckdb.connect(home.warehouse_path, read_only=True) as db:
+        assert db.sql('select * from "tiny.worked@1"').to_arrow_table().to_pylist() == ROWS
+        assert db.sql('select * from "tiny.worked@2"').to_arrow_table().to_pylist() == ROWS[:1]
+
+
+def test_no_rows_make_no_version(warehouse: Warehouse) -> None:
+    with pytest.raises(DataError, match="Dataset tiny.worked has no rows"):
+        warehouse.publish("tiny.worked", RowKind.raw, pa.table({"a": pa.array([], pa.int64())}), "key")
+    assert warehouse.versions() == []
+
+
+def test_get_answers_with_the_newest_or_the_asked_version(warehouse: Warehouse) -> None:
+    _publish(warehouse, ROWS)
+    _publish(warehouse, ROWS[:1])
+    assert (warehouse.get("tiny.worked").version, warehouse.get("tiny.worked", 1).num_rows) == (2, 2)
+
+
+@pytest.mark.parametrize(("name", "version"), [("tiny.worked", 3), ("other", None)])
+def test_an_unknown_version_is_answered_with_the_known_names(
+    warehouse: Warehouse, name: str, version: int | None
+) -> None:
+    _publish(warehouse, ROWS)
+    with pytest.raises(NotFoundError, match="one of tiny.worked"):
+        warehouse.get(name, version)
+
+
+def test_the_fingerprint_is_the_one_described(home: Home) -> None:
+    """SHA-256 of every row's JSON, then of all of these in order with the columns' names and types."""
+    lines = [json.dumps(row, separators=(",", ":")) for row in ROWS]
+    hashes = "".join(hashlib.sha256(line.encode()).hexdigest() for line in lines)
+    expected = hashlib.sha256(f"{hashes}prompt VARCHAR, n BIGINT".encode()).hexdigest()[:32]
+    assert fingerprint_rows(pa.Table.from_pylist(ROWS)) == expected
+
+
+def test_every_difference_in_content_is_another_fingerprint() -> None:
+    tables = [
+        pa.Table.from_pylist(ROWS),
+        pa.Table.from_pylist(ROWS[::-1]),
+        pa.Table.from_pylist(ROWS[:1]),
+        pa.Table.from_pylist([*ROWS, ROWS[1]]),
+        pa.Table.from_pylist([ROWS[0], {"prompt": "2+2", "n": 3}]),
+        pa.Table.from_pylist([ROWS[0], {"prompt": "2+2 ", "n": 2}]),
+        pa.Table.from_pylist([ROWS[0], {"prompt": "2+2", "n": None}]),
+        pa.Table.from_pylist([{"prompt": r["prompt"], "m": r["n"]} for r in ROWS]),
+        pa.Table.from_pylist([{"n": r["n"], "prompt": r["prompt"]} for r in ROWS]),
+        pa.Table.from_pylist([{**r, "n": float(r["n"])} for r in ROWS]),
+        pa.Table.from_pylist([{**r, "n": str(r["n"])} for r in ROWS]),
+        pa.Table.from_pylist(ROWS, schema=pa.schema({"prompt": pa.string(), "n": pa.int32()})),
+    ]
+    assert len({fingerprint_rows(table) for table in tables}) == len(tables)
+
+
+def test_the_layout_in_memory_is_no_content() -> None:
+    table = pa.table({"n": range(30_000)})
+    chunked = pa.concat_tables([table.slice(start, 700) for start in range(0, 30_000, 700)])
+    assert fingerprint_rows(chunked) == fingerprint_rows(table)
+
+
+def test_two_processes_may_publish_at_once(home: Home) -> None:
+    Warehouse(home).versions()
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["infra.warehouse"])
+    with processes.Pool(2) as pool:
+        published = pool.starmap(_publish_range, [(home.path, 0), (home.path, 3)])
+    both = [version for versions in published for version in versions]
+    assert sorted(both) == sorted({*both})  # five different ones, and one that both had
+    versions = Warehouse(home).versions()
+    assert [version.version for version in versions] == list(range(1, 7))
+    assert {int(pq.read_table(v.path)["n"][0].as_py()) for v in versions} == set(range(6))
+
+
+def _publish_range(home_path: Path, start: int) -> list[str]:
+    warehouse = Warehouse(open_home(home_path))
+    return [_publish(warehouse, [{"n": number}]) for number in range(start, start + 3)]
