@@ -25,7 +25,7 @@ from flows.execution import PipelineRun
 from flows.plan import Action, make_plan
 from flows.preflight import Prepared, require_sound
 from flows.recipe import Recipe, write_recipe
-from flows.summary import RunSummary, summarise
+from flows.summary import summarise
 from flows.view import current_view
 from infra import records as states
 from infra.home import home_path, open_home
@@ -137,6 +137,7 @@ def post_training(
             future.wait()
     except BaseException:
         run.stop.set()
+        run.ledger.end_run(run.run_id, states.INTERRUPTED, None)
         raise
     return _finish(run, futures)
 
@@ -152,6 +153,8 @@ def _begin(recipe: Recipe, force: list[str], until: str | None) -> PipelineRun:
     ledger = Ledger(home.ledger_path)
     plan = make_plan(recipe, home, ledger, force=force, until=until)
     prepared = prepared_rows.get()
+    if prepared is None:
+        prepared = require_sound(plan, home)
     pid, started = this_process()
     run = PipelineRun(
         run_id=ledger.begin_run(recipe.name, recipe.model_dump(mode="json"), pid, started),
@@ -160,36 +163,33 @@ def _begin(recipe: Recipe, force: list[str], until: str | None) -> PipelineRun:
         home=home,
         ledger=ledger,
         view=current_view.get(),
-        prepared=require_sound(plan, home) if prepared is None else prepared,
+        prepared=prepared,
         stop=stop_requested.get() or threading.Event(),
     )
     for step in plan.steps:
         if step.action is not Action.later:
             ledger.set_stage(run.run_id, step.node.name, step.node.kind, step.node.key, states.WAITING)
-    run.begin(write_recipe(recipe))
-    ledger.note_run_ids(run.run_id, flow_run.get_id(), run.mlflow_run_id)
+    run.results.begin(write_recipe(recipe))
+    ledger.note_run_ids(run.run_id, flow_run.get_id(), run.results.mlflow_run_id)
     return run
 
 
 def _finish(run: PipelineRun, futures: Mapping[str, PrefectFuture[None]]) -> dict[str, Any]:
     failed: dict[str, BurnishError | Exception] = {}
     for name, future in futures.items():
-        if name in run.executions:
+        if name in run.results.finished:
             continue
         state = future.state
         if state.is_failed() or state.is_crashed():
             error = state.result(raise_on_failure=False)
             failed[name] = error if isinstance(error, Exception) else RuntimeError(str(state.message))
         else:
-            run.ledger.set_stage(
-                run.run_id, name, run.nodes[name].kind, run.nodes[name].key, states.SKIPPED, "a parent failed"
-            )
-            run.view.end(name, states.SKIPPED, "a parent failed")
-    summary = summarise(run.plan, run.executions, run.run_id)
-    was_stopped = run.stop.is_set() or any(isinstance(error, Interrupted) for error in failed.values())
+            run.note(run.nodes[name], states.SKIPPED, "a parent failed")
+    summary = summarise(run.plan, run.results.finished, run.run_id)
+    was_stopped = any(isinstance(error, Interrupted) for error in failed.values())
     state = states.INTERRUPTED if was_stopped else states.FAILED if failed else states.DONE
     run.ledger.end_run(run.run_id, state, summary.model_dump(mode="json"))
-    run.registry.finish_run(run.mlflow_run_id, {"done": "FINISHED", "failed": "FAILED"}.get(state, "KILLED"))  # pyright: ignore[reportArgumentType]
+    run.results.end("KILLED" if was_stopped else "FAILED" if failed else "FINISHED")
     if was_stopped:
         raise Interrupted("The run was stopped.", "", "Finished stages are kept: the same command continues.")
     if failed:
@@ -204,6 +204,3 @@ def _explain(run: PipelineRun, failed: Mapping[str, Exception]) -> tuple[str, st
         where = f"\nLog: {log}" if log.exists() else ""
         paragraphs.append(f"Stage {name} failed: {error}{where}")
     return "\n".join(paragraphs), "", "Finished stages are kept: fix the cause and run again."
-
-
-__all__ = ["RunSummary", "post_training"]

@@ -14,6 +14,7 @@ def run_environment(home: Home, inherited: Mapping[str, str], *, needs_hub: bool
         # busy processes on two cores, no faster alone.
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
+        "TORCHINDUCTOR_CACHE_DIR": str(home.path / "cache" / "torchinductor"),  # made by its mere import
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         # The terminal shows progress; Prefect's lines go to its server.

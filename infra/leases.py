@@ -43,6 +43,9 @@ def lease_accelerators(
             f"at most {available}",
             "Use --set run.accelerators=0 to train on the CPU.",
         )
+    if count == 0:
+        yield ()
+        return
     folder = directory or leases_dir()
     folder.mkdir(parents=True, exist_ok=True)
     told = False

@@ -4,17 +4,16 @@ Files are read as they are (JSONL, JSON, Parquet, CSV); SQL may select from them
 needs is reported by file, row number and field.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from data_contracts.errors import DataError
 from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
+from infra.json_rows import read_json_rows
 
 _READERS = {
     ".jsonl": "read_json_objects($path, format = 'newline_delimited')",
@@ -56,7 +55,7 @@ def read_file(path: Path) -> pa.Table:
     with _database() as db:
         try:
             if "json" in reader:
-                return _read_objects(db, reader, path)
+                return read_json_rows(db, reader, path)
             return db.sql(f"from {reader}", params={"path": str(path)}).to_arrow_table()
         except duckdb.Error as error:
             raise DataError(
@@ -64,29 +63,6 @@ def read_file(path: Path) -> pa.Table:
                 f"what its suffix promises ({path.suffix})",
                 "Check the file. JSONL has one JSON object per line.",
             ) from error
-
-
-def _read_objects(db: duckdb.DuckDBPyConnection, reader: str, path: Path) -> pa.Table:
-    """JSON objects as columns. DuckDB's own reader would make a time of "1:2:3" and a date of "03-04-2020"."""
-    found = db.execute(f"select json_group_structure(json) from {reader}", {"path": str(path)}).fetchall()
-    structure = json.loads(found[0][0] or "null")
-    if not isinstance(structure, dict):
-        raise DataError(
-            f"{path} holds no JSON objects.", "one object per row, with the row's fields", "Check the file."
-        )
-    structure = _text_where_mixed(structure)
-    if "arguments" in structure:
-        structure["arguments"] = "VARCHAR"  # JSON text: rows differ in their keys, and a struct has them all
-    query = f"select unnest(from_json(json, $structure)) from {reader}"
-    return db.sql(query, params={"path": str(path), "structure": json.dumps(structure)}).to_arrow_table()
-
-
-def _text_where_mixed(structure: Any) -> Any:
-    if isinstance(structure, dict):
-        return {name: _text_where_mixed(inner) for name, inner in structure.items()}
-    if isinstance(structure, list):
-        return [_text_where_mixed(inner) for inner in structure]
-    return "VARCHAR" if structure in ("JSON", "NULL") else structure
 
 
 def select_rows(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:

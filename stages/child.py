@@ -77,6 +77,7 @@ def _end_with_parent() -> None:
 
 def _execute(job: StageJob) -> StageResult:
     import shutil
+    import tempfile
 
     import torch
     from datasets import disable_progress_bars
@@ -91,6 +92,9 @@ def _execute(job: StageJob) -> StageResult:
     if job.run.threads:
         torch.set_num_threads(job.run.threads)
     set_seed(job.seed)
+    scratch = job.work_dir / "tmp"
+    scratch.mkdir(exist_ok=True)
+    tempfile.tempdir = str(scratch)  # where libraries leave caches behind: `datasets` all tokenized rows
     if job.output_dir.exists():  # half an output of an execution that was killed
         shutil.rmtree(job.output_dir)
     stage: Callable[[StageJob, Any], StageResult] = STAGES[job.config.kind]

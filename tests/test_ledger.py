@@ -8,8 +8,9 @@ import pytest
 
 from flows.nodes import Node, file_sha256, make_nodes
 from flows.plan import cached_digest
-from infra import ledger as states
-from infra.ledger import Decision, Ledger
+from infra import records as states
+from infra.ledger import Ledger
+from infra.records import Decision
 from tests.factories import make_execution, make_recipe
 
 

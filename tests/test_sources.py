@@ -252,6 +252,7 @@ def test_raw_rows_stay_as_they_came(tmp_path: Path) -> None:
         ("rows.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "cannot be read as .jsonl"),
         ("rows.jsonl", b"1\n2\n", "holds no JSON objects"),
         ("rows.json", b"[]", "holds no JSON objects"),
+        ("rows.jsonl", b"{}\n{}\n", "holds no JSON objects with fields"),
         ("rows.json", b"[1, 2]", "holds no JSON objects"),
         ("rows.parquet", b"PAR1 but no more than that", "cannot be read as .parquet"),
         ("rows.parquet", b'{"prompt": "a", "completion": "b"}\n', "cannot be read as .parquet"),

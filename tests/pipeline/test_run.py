@@ -55,7 +55,7 @@ def test_the_table_has_every_model_within_80_columns(world: World):
     lines = world.first.out.splitlines()
     table = lines[next(i for i, line in enumerate(lines) if line.startswith("coin: verified accuracy")) :]
     for model in coin.MODELS:
-        assert any(f"coin.{model}/1 " in line for line in table)
+        assert any(line.split()[:1] == [f"{model}/1"] for line in table)
     assert max(map(len, lines)) <= 80
     assert "12 held-out problems, 4 samples each" in world.first.text
     assert "burnish promote coin" in world.first.text
@@ -222,7 +222,9 @@ def test_nothing_is_left_over_and_logs_are_kept(world: World):
 
 
 def test_nothing_is_written_outside_the_home(world: World):
+    """Neither in the user's home (also the working directory), nor for temporary files, nor beside the recipe."""
     assert list(world.user_home.rglob("*")) == []
+    assert [path for path in Path(world.environment["TMPDIR"]).rglob("*") if path.is_file()] == []
     assert sorted(file.name for file in world.recipe.parent.iterdir()) == [
         "calls.jsonl",
         "coin.yaml",

@@ -1,0 +1,194 @@
+"""What the nodes of one run have come to: found in the ledger, or kept after they were made.
+
+Keeping has one order, whatever instant a kill comes at: the output to its place, then the registry, then the
+ledger's row. Whoever finds the row finds all of it.
+"""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.canonical import fingerprint
+from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
+from data_contracts.rows import RowKind
+from flows.nodes import Node
+from flows.plan import find_reusable, output_path
+from flows.recipe import Recipe
+from infra.home import Home, publish_directory
+from infra.ledger import Ledger
+from infra.records import Execution
+from infra.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from infra.registry import ModelRegistry, RunStatus
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "duckdb")
+_ROWS_MADE = {"verify": RowKind.rollouts, "pairs": RowKind.pairs, "select": RowKind.problems}
+
+
+class Results:
+    """Finished executions of a run by node name, and the stores behind them. Used from many threads."""
+
+    def __init__(self, recipe: Recipe, run_id: str, home: Home, ledger: Ledger) -> None:
+        self._recipe, self._run_id, self._home, self._ledger = recipe, run_id, home, ledger
+        self._warehouse = Warehouse(home)
+        # MLflow takes seconds to import, and its first database longer: beside other work, not before it.
+        self._registry: Future[ModelRegistry] = ThreadPoolExecutor(1).submit(_open_registry, home)
+        self.mlflow_run_id = ""
+        self.finished: dict[str, Execution] = {}
+
+    @property
+    def registry(self) -> "ModelRegistry":
+        return self._registry.result()
+
+    def begin(self, recipe_yaml: str) -> None:
+        """Open the pipeline's MLflow run."""
+        self.mlflow_run_id = self.registry.start_pipeline_run(self._recipe.name, self._run_id, recipe_yaml)
+        self.registry.log_environment(self.mlflow_run_id)
+
+    def end(self, status: "RunStatus") -> None:
+        """Close the pipeline's MLflow run."""
+        self.registry.finish_run(self.mlflow_run_id, status)
+
+    def find(self, node: Node) -> tuple[Execution, str] | None:
+        """An execution with the node's logical key, or with the same content going in; and which of the two."""
+        found, because = find_reusable(self._home, self._ledger, node.key), ""
+        if found is None:
+            same = self._ledger.find_by_input_key(self._input_key(node))
+            found = next((e for e in same if output_path(self._home, e).exists()), None)
+            because = "the same content goes in"
+        if found is None:
+            return None
+        if (found.pipeline, found.stage, found.key) != (self._recipe.name, node.name, node.key):
+            found = self._adopt(node, found)
+        return found, because
+
+    def start_mlflow_run(self, node: Node) -> str:
+        """A child run with the node's parameters and the dataset versions it reads."""
+        from infra.mlflow_datasets import UsedDataset
+
+        params = {**node.identity["config"], "seed": self._recipe.seed}
+        if node.start:
+            params["start"] = f"{self.finished[node.start].name}/{self.finished[node.start].version}"
+        mlflow_run = self.registry.start_stage_run(
+            self.mlflow_run_id, self._recipe.name, node.name, node.key, params
+        )
+        context = "evaluate" if node.kind == "verify" else "train"
+        used = [self.finished[parent] for parent in node.rows]
+        self.registry.log_datasets(
+            mlflow_run, [UsedDataset(e.name, e.version, e.fingerprint, context) for e in used]
+        )
+        return mlflow_run
+
+    def keep_dataset(self, node: Node, kind: RowKind, table: pa.Table, seconds: float) -> Execution:
+        """Publish a dataset's rows."""
+        result = StageResult(
+            output="rows", fingerprint="", metrics={"data/rows": float(table.num_rows)}
+        ).model_dump(mode="json")
+        return self._keep_rows(node, kind, table, result, seconds)
+
+    def keep_stage(
+        self, node: Node, job: StageJob, result: StageResult, mlflow_run: str, seconds: float
+    ) -> Execution:
+        """Put a stage's output where it stays, register it, and only then commit it to the ledger."""
+        self.registry.log_metrics(mlflow_run, result.metrics, step=0)
+        document = result.model_dump(mode="json")
+        if node.makes_model:
+            kept = self._home.models_dir / result.fingerprint
+            publish_directory(job.output_dir, kept)
+            version = self._register(node, kept, mlflow_run)
+            return self._record(node, version, result.fingerprint, document, seconds)
+        table = pq.read_table(job.output_dir / "rows.parquet")
+        return self._keep_rows(node, _ROWS_MADE[node.kind], table, document, seconds)
+
+    def path(self, name: str) -> Path:
+        """Where a finished node's output is."""
+        return output_path(self._home, self.finished[name])
+
+    def model_input(self, name: str) -> ModelInput:
+        return ModelInput(name=name, path=self.path(name), fingerprint=self.finished[name].fingerprint)
+
+    def rows_input(self, name: str, weight: float) -> RowsInput:
+        execution = self.finished[name]
+        return RowsInput(
+            name=name,
+            kind=RowKind(execution.result["kind"]),
+            path=self.path(name),
+            fingerprint=execution.fingerprint,
+            weight=weight,
+        )
+
+    def _adopt(self, node: Node, found: Execution) -> Execution:
+        """Give another execution's output this node's name and key."""
+        if not node.makes_model:
+            table = pq.read_table(output_path(self._home, found))
+            return self._keep_rows(node, RowKind(found.result["kind"]), table, found.result, 0.0)
+        mlflow_run = self.start_mlflow_run(node)
+        try:
+            version = self._register(node, output_path(self._home, found), mlflow_run)
+            self.registry.log_metrics(mlflow_run, found.result["metrics"], step=0)
+        finally:
+            self.registry.finish_run(mlflow_run, "FINISHED")
+        return self._record(node, version, found.fingerprint, found.result, 0.0)
+
+    def _keep_rows(
+        self, node: Node, kind: RowKind, table: pa.Table, result: Mapping[str, Any], seconds: float
+    ) -> Execution:
+        published = self._warehouse.publish(self._output_name(node), kind, table, node.key)
+        document = {**result, "kind": kind.value}
+        return self._record(node, published.version, published.fingerprint, document, seconds)
+
+    def _register(self, node: Node, path: Path, mlflow_run: str) -> int:
+        tags = {"burnish.run": self._run_id, "burnish.recipe": self._recipe.name}
+        if node.start:
+            start = self.finished[node.start]
+            tags["burnish.start"] = f"{start.name}/{start.version}"
+        datasets = [f"{self.finished[p].name}@{self.finished[p].version}" for p in node.rows]
+        if datasets:
+            tags["burnish.datasets"] = ", ".join(datasets)
+        return self.registry.register_model(mlflow_run, self._output_name(node), path, node.key, tags)
+
+    def _record(
+        self, node: Node, version: int, content: str, result: Mapping[str, Any], seconds: float
+    ) -> Execution:
+        execution = Execution(
+            run_id=self._run_id,
+            pipeline=self._recipe.name,
+            stage=node.name,
+            kind=node.kind,
+            key=node.key,
+            input_key=self._input_key(node),
+            identity=node.identity,
+            output="model" if node.makes_model else "rows",
+            fingerprint=content,
+            name=self._output_name(node),
+            version=version,
+            result=dict(result),
+            libraries={library: metadata.version(library) for library in _LIBRARIES},
+            seconds=seconds,
+            ended=time.time(),
+        )
+        self._ledger.record(execution)
+        return execution
+
+    def _input_key(self, node: Node) -> str:
+        """The node's identity with its parents' content in place of their logical keys."""
+        contents = [self.finished[parent].fingerprint for parent in node.parents]
+        own = {k: v for k, v in node.identity.items() if k not in ("start", "base", "compare_with")}
+        own["rows"] = list(node.rows.values())
+        return fingerprint({"own": own, "parents": contents})
+
+    def _output_name(self, node: Node) -> str:
+        return f"{self._recipe.name}.{node.name}"
+
+
+def _open_registry(home: Home) -> "ModelRegistry":
+    from infra.registry import ModelRegistry
+
+    return ModelRegistry(home.mlflow_uri, home.mlflow_artifacts_dir)
