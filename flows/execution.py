@@ -122,14 +122,11 @@ class PipelineRun:
         job = self._job(node, accelerators)
         self.view.begin(node.name)
         mlflow_run = self.results.start_mlflow_run(node)
+        forwarding = _Forwarding(self, node.name, mlflow_run)
         status = "FAILED"
         try:
-            result = run_stage(
-                child.run,
-                job,
-                on_progress=_Forwarding(self, node.name, mlflow_run),
-                should_stop=self.stop.is_set,
-            )
+            result = run_stage(child.run, job, on_progress=forwarding, should_stop=self.stop.is_set)
+            self.results.registry.log_metrics(mlflow_run, result.metrics, forwarding.step)
             execution = self.results.keep_stage(node, job, result, mlflow_run, time.monotonic() - began)
             status = "FINISHED"
         except Interrupted:
@@ -137,6 +134,7 @@ class PipelineRun:
             raise
         finally:
             self._keep_log(node, job)
+            forwarding.send()
             self.results.registry.finish_run(mlflow_run, status)
         shutil.rmtree(job.work_dir)
         self.note(node, states.DONE, _headline(execution))
@@ -173,14 +171,25 @@ class _Forwarding:
     def __init__(self, run: PipelineRun, stage: str, mlflow_run: str) -> None:
         self._run, self._stage, self._mlflow_run = run, stage, mlflow_run
         self._metrics: dict[str, float] = {}
+        self._unsent: list[Progress] = []
         self._sent = 0.0
+        self.step = 0
 
     def __call__(self, progress: Progress) -> None:
+        self.step = progress.step
         self._metrics |= progress.metrics
         self._run.view.progress(self._stage, progress.model_copy(update={"metrics": self._metrics}))
-        if progress.metrics and progress.seconds - self._sent >= _MLFLOW_SECONDS:
+        if progress.metrics:
+            self._unsent.append(progress)
+        if progress.seconds - self._sent >= _MLFLOW_SECONDS:
             self._sent = progress.seconds
+            self.send()
+
+    def send(self) -> None:
+        """Hand on what MLflow has not seen yet."""
+        for progress in self._unsent:
             self._run.results.registry.log_metrics(self._mlflow_run, progress.metrics, progress.step)
+        self._unsent.clear()
 
 
 def _headline(execution: Execution) -> str:

@@ -97,7 +97,6 @@ class Results:
         self, node: Node, job: StageJob, result: StageResult, mlflow_run: str, seconds: float
     ) -> Execution:
         """Put a stage's output where it stays, register it, and only then commit it to the ledger."""
-        self.registry.log_metrics(mlflow_run, result.metrics, step=0)
         document = result.model_dump(mode="json")
         if node.makes_model:
             kept = self._home.models_dir / result.fingerprint

@@ -13,11 +13,15 @@ import pyarrow as pa
 
 from data_contracts.errors import DataError
 
+_STRUCTURE = "select json_group_structure(json) from read_json_objects($path, format = $format)"
+_ROWS = "select unnest(from_json(json, $structure)) from read_json_objects($path, format = $format)"
 
-def read_json_rows(db: duckdb.DuckDBPyConnection, reader: str, path: Path) -> pa.Table:
-    """Rows of the file that `reader`, a call of `read_json_objects`, yields. Raises DataError for no objects."""
-    found = db.execute(f"select json_group_structure(json) from {reader}", {"path": str(path)}).fetchall()
-    structure: Any = json.loads(found[0][0] or "null")
+
+def read_json_rows(db: duckdb.DuckDBPyConnection, path: Path, format_name: str) -> pa.Table:
+    """All objects of a file in one of DuckDB's JSON formats. Raises DataError when it holds none."""
+    file = {"path": str(path), "format": format_name}
+    ((found,),) = db.execute(_STRUCTURE, file).fetchall()
+    structure: Any = json.loads(found or "null")
     if not isinstance(structure, dict) or not structure:
         raise DataError(
             f"{path} holds no JSON objects with fields.", "one object per row, with the row's fields"
@@ -25,8 +29,7 @@ def read_json_rows(db: duckdb.DuckDBPyConnection, reader: str, path: Path) -> pa
     structure = _text_where_mixed(structure)
     if "arguments" in structure:
         structure["arguments"] = "VARCHAR"  # as JSON text: a struct would give each row the keys of all
-    query = f"select unnest(from_json(json, $structure)) from {reader}"
-    return db.sql(query, params={"path": str(path), "structure": json.dumps(structure)}).to_arrow_table()
+    return db.sql(_ROWS, params={**file, "structure": json.dumps(structure)}).to_arrow_table()
 
 
 def _text_where_mixed(structure: Any) -> Any:

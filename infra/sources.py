@@ -15,13 +15,8 @@ from data_contracts.errors import DataError
 from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
 from infra.json_rows import read_json_rows
 
-_READERS = {
-    ".jsonl": "read_json_objects($path, format = 'newline_delimited')",
-    ".ndjson": "read_json_objects($path, format = 'newline_delimited')",
-    ".json": "read_json_objects($path)",
-    ".parquet": "read_parquet($path)",
-    ".csv": "read_csv($path)",
-}
+_JSON = {".jsonl": "newline_delimited", ".ndjson": "newline_delimited", ".json": "auto"}
+_READERS = {".parquet": "read_parquet($path)", ".csv": "read_csv($path)"}
 _MESSAGES = "struct(role varchar, content varchar)[]"
 _SHOWN_ROWS = 5
 
@@ -37,11 +32,11 @@ class Defaults:
 
 def read_file(path: Path) -> pa.Table:
     """All rows and columns of a data file. Raises DataError for a file that is missing or not what it says."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in _JSON and suffix not in _READERS:
         raise DataError(
             f"{path} has the suffix {path.suffix or '(none)'!r}.",
-            f"one of {', '.join(_READERS)}",
+            f"one of {', '.join([*_JSON, *_READERS])}",
             "Convert the file, or rename it to what it is.",
         )
     if not path.is_file():
@@ -54,9 +49,9 @@ def read_file(path: Path) -> pa.Table:
         raise DataError(f"{path} is empty.", "at least one row", "Check the program that writes it.")
     with _database() as db:
         try:
-            if "json" in reader:
-                return read_json_rows(db, reader, path)
-            return db.sql(f"from {reader}", params={"path": str(path)}).to_arrow_table()
+            if suffix in _JSON:
+                return read_json_rows(db, path, _JSON[suffix])
+            return db.sql(f"from {_READERS[suffix]}", params={"path": str(path)}).to_arrow_table()
         except duckdb.Error as error:
             raise DataError(
                 f"{path} cannot be read as {path.suffix}: {_first_line(error)}",

@@ -60,7 +60,7 @@ def test_a_newer_home_is_refused_and_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": "new"}'])
 def test_a_damaged_marker_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "home.json").write_text(content)
-    with pytest.raises(HomeError, match="home.json is damaged"):
+    with pytest.raises(HomeError, match=r"home\.json is damaged"):
         open_home(tmp_path)
 
 

@@ -38,8 +38,9 @@ def test_two_leases_hold_different_accelerators(tmp_path: Path) -> None:
 
 
 def test_more_than_there_are_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"this machine has 1\.(.|\n)*--set run.accelerators=0"), _lease(
-        tmp_path, 2, 1, []
+    with (
+        pytest.raises(StageError, match=r"this machine has 1\.(.|\n)*--set run.accelerators=0"),
+        _lease(tmp_path, 2, 1, []),
     ):
         pass
 

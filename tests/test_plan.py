@@ -192,7 +192,7 @@ def test_a_circle_is_refused_with_its_stages(changes: dict[str, Any], cycle: str
 
 @pytest.mark.parametrize("path", ["missing.jsonl", "."])
 def test_a_data_file_that_is_none_is_refused(path: str, tmp_path: Path, home: Home, ledger: Ledger) -> None:
-    with pytest.raises(DataError, match="does not exist|is not a file"):
+    with pytest.raises(DataError, match=r"does not exist|is not a file"):
         make_plan(make_recipe({"datasets.own": {"path": str(tmp_path / path)}}), home, ledger)
 
 

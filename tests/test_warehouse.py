@@ -63,7 +63,7 @@ def test_any_duckdb_client_reads_a_version_by_its_name(warehouse: Warehouse, hom
 
 
 def test_no_rows_make_no_version(warehouse: Warehouse) -> None:
-    with pytest.raises(DataError, match="Dataset tiny.worked has no rows"):
+    with pytest.raises(DataError, match=r"Dataset tiny\.worked has no rows"):
         warehouse.publish("tiny.worked", RowKind.raw, pa.table({"a": pa.array([], pa.int64())}), "key")
     assert warehouse.versions() == []
 
@@ -79,7 +79,7 @@ def test_an_unknown_version_is_answered_with_the_known_names(
     warehouse: Warehouse, name: str, version: int | None
 ) -> None:
     _publish(warehouse, ROWS)
-    with pytest.raises(NotFoundError, match="one of tiny.worked"):
+    with pytest.raises(NotFoundError, match=r"one of tiny\.worked"):
         warehouse.get(name, version)
 
 

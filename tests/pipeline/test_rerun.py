@@ -1,0 +1,133 @@
+"""What a rerun trains and what it reuses, and what `plan` says of it beforehand."""
+
+import json
+import sys
+
+import pytest
+
+from infra.records import Run
+from tests.pipeline import coin
+from tests.pipeline.conftest import World
+from tests.pipeline.shell import Outcome, Shell
+
+
+def newest(world: World) -> tuple[Run, dict[str, str]]:
+    (run,) = world.ledger.runs("coin", limit=1)
+    return run, {stage.stage: stage.state for stage in world.ledger.run_stages(run.run_id)}
+
+
+def planned(outcome: Outcome) -> dict[str, str]:
+    return {step["name"]: step["action"] for step in outcome.json}
+
+
+def test_a_plan_after_the_run_reuses_everything(world: World, shell: Shell):
+    assert planned(shell.run("plan", world.recipe, "--json")) == dict.fromkeys(coin.NODES, "reuse")
+
+
+def test_json_of_a_run_is_one_document_that_holds_the_table(world: World, shell: Shell):
+    outcome = shell.run("run", world.recipe, "--json")
+    assert outcome.code == 0
+    lines = {line["stage"]: line for line in outcome.json["lines"]}
+    assert list(lines) == list(coin.MODELS)
+    assert lines["grpo"]["model"] == "coin.grpo/1"
+    assert lines["grpo"]["problems"] == coin.NUM_HELD_OUT
+    assert lines["sft"]["changes"][0]["to"] == "base"
+    change = lines["sft"]["accuracy"] - lines["base"]["accuracy"]
+    assert lines["sft"]["changes"][0]["change"] == pytest.approx(change)
+
+
+def test_a_run_with_nothing_to_do_never_imports_what_is_slow(world: World):
+    code = (
+        "import sys; from flows.cli.app import execute; code = execute(sys.argv[1:]);"
+        "print(code, sorted({'prefect', 'mlflow', 'torch', 'duckdb'} & set(sys.modules)))"
+    )
+    from tests.pipeline.shell import BURNISH, PROJECT
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", str(world.recipe)],
+        env=world.environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert BURNISH.exists()
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_set_and_until_run_the_changed_stage_and_stop_there(world: World, shell: Shell):
+    change = ["run", world.recipe, "--set", "dpo.beta=4", "--until", "dpo"]
+    plan = shell.run("plan", *change[1:], "--json").json
+    assert {step["name"]: step["reason"] for step in plan}["dpo"] == "dpo.beta 5.0 → 4.0"
+    assert shell.run(*change).code == 0
+    run, states = newest(world)
+    assert states == {
+        **dict.fromkeys(["base", "tosses", "calls", "sft", "sft_check", "preferences"], "reused"),
+        "dpo": "done",
+    }
+    ran = {step["name"] for step in plan if step["action"] == "run"}
+    assert ran == {name for name, state in states.items() if state == "done"}
+    assert run.document["stages"]["dpo"]["beta"] == 4
+    made = world.ledger.find_by_stage("coin", "dpo")[0]
+    assert made.run_id == run.run_id
+    assert made.version > 1
+    again = shell.run(*change)
+    assert "Nothing to run" in again.text
+    assert planned(shell.run("plan", world.recipe, "--json"))["dpo"] == "reuse", "beta 5 is still there"
+
+
+def test_forcing_a_stage_that_gives_the_same_again_spares_its_children(world: World, shell: Shell):
+    """The early cut-off: a deterministic stage runs, its content is equal, so nothing below it runs."""
+    plan = planned(shell.run("plan", world.recipe, "--force", "sft_check", "--json"))
+    assert plan["sft_check"] == "run"
+    assert plan["preferences"] == plan["dpo"] == plan["grpo.evaluate"] == "depends"
+    assert plan["sft"] == plan["sft.evaluate"] == "reuse"
+    before = world.ledger.find_by_stage("coin", "sft_check")[0]
+    assert shell.run("run", world.recipe, "--force", "sft_check").code == 0
+    _, states = newest(world)
+    after = world.ledger.find_by_stage("coin", "sft_check")[0]
+    assert after.run_id != before.run_id
+    assert (after.fingerprint, after.version) == (before.fingerprint, before.version)
+    assert states == {**dict.fromkeys(coin.NODES, "reused"), "sft_check": "done"}
+
+
+def test_a_stage_that_fails_stops_what_depends_on_it_and_nothing_else(world: World, shell: Shell):
+    """One completion per prompt has nothing to be preferred to; evaluating the base does not mind."""
+    failed = shell.run(
+        "run", world.recipe, "--set", "sft_check.samples=1", "--force", "base.evaluate", "--set", "name=fails"
+    )
+    assert failed.code == 1
+    run = world.ledger.runs("fails", limit=1)[0]
+    states = {stage.stage: stage.state for stage in world.ledger.run_stages(run.run_id)}
+    assert run.state == "failed"
+    assert states["sft_check"] == states["base.evaluate"] == "done"
+    assert states["preferences"] == "failed"
+    below = ["dpo", "dpo_check", "band", "grpo", "dpo.evaluate", "grpo.evaluate"]
+    assert {name for name, state in states.items() if state == "skipped"} == set(below)
+    log = world.home.logs_dir / run.run_id / "preferences.log"
+    for part in (
+        "Stage preferences failed",
+        "16 prompts",
+        "Expected: at least one prompt with a better and a worse completion",
+        "more samples or a higher temperature",
+        "Finished stages are kept",
+    ):
+        assert part in failed.text
+    assert str(log) in failed.err.replace("\n", "")
+    assert "Traceback" not in failed.text
+    assert "Traceback" in log.read_text(), "the trace is in the log, for whoever wants it"
+    assert json.loads(shell.run("status", "fails", "--json").out)["state"] == "failed"
+
+    fixed = shell.run("run", world.recipe, "--set", "name=fails", "--until", "preferences")
+    assert fixed.code == 0
+    run = world.ledger.runs("fails", limit=1)[0]
+    states = {stage.stage: stage.state for stage in world.ledger.run_stages(run.run_id)}
+    assert set(states.values()) == {"reused"}
+
+
+def test_no_problem_in_the_band_says_where_they_are(world: World, shell: Shell):
+    empty = shell.run("run", world.recipe, "--set", "band.pass_rate=[0.51, 0.52]", "--until", "band")
+    assert empty.code == 1
+    assert "No problem has a pass rate in [0.51, 0.52]: of 16," in empty.text
+    assert "Widen pass_rate" in empty.text
