@@ -18,7 +18,7 @@ def run_environment(home: Home, inherited: Mapping[str, str], *, needs_hub: bool
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         # The terminal shows progress; Prefect's lines go to its server.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG",
         "PREFECT_CLI_PROMPT": "false",
     }
     if not needs_hub:

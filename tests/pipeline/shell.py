@@ -74,15 +74,23 @@ class Shell:
             raise TimeoutError(f"no end after {SECONDS:g} s; see {self._log}")
         return Outcome(**self._connection.recv())
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs below this process."""
+        return psutil.Process(self.pid).children(recursive=True)
+
     def interrupt(self) -> None:
         """What Ctrl-C in a terminal does: SIGINT to every process of the group."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGINT)
+        os.killpg(self.pid, signal.SIGINT)
 
     def kill(self) -> list[psutil.Process]:
         """SIGKILL to this one process; returns the ones it leaves behind."""
         assert self._process is not None and self._connection is not None
-        left = psutil.Process(self._process.pid).children(recursive=True)
+        left = self.processes()
         self._process.kill()
         self._process.wait()
         self._connection.close()
