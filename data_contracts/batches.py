@@ -1,7 +1,8 @@
 """Batch arithmetic: one place, used before a run (to refuse it) and inside a stage (to do it)."""
 
 from data_contracts.errors import RecipeError
-from data_contracts.stage_configs import DPOConfig, GRPOConfig, RunSettings, SFTConfig
+from data_contracts.stage_configs import RunSettings
+from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 
 _TOKENS_PER_MICRO_BATCH = 16_384
 """What `micro_batch: auto` aims at; a longer row than this is a micro-batch of its own."""

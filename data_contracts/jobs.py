@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from data_contracts.rows import RowKind
-from data_contracts.stage_configs import AnyConfig, Config, RunSettings
+from data_contracts.stage_configs import AnyConfig, RunSettings
+from data_contracts.vocabulary import Config
 
 INTERRUPTED_EXIT = 75
 """Exit code of a stage that stopped on request, its checkpoint written."""

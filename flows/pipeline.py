@@ -24,7 +24,8 @@ from data_contracts.errors import BurnishError, Interrupted, PipelineError
 from flows.execution import PipelineRun
 from flows.plan import Action, make_plan
 from flows.preflight import Prepared, require_sound
-from flows.recipe import Recipe, write_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import write_recipe
 from flows.summary import summarise
 from flows.view import current_view
 from infra import records as states

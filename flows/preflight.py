@@ -10,7 +10,8 @@ import pyarrow as pa
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import DataError, HomeError, RecipeError
 from data_contracts.rows import RowKind
-from data_contracts.stage_configs import DPOConfig, GRPOConfig, SFTConfig, VerifyConfig
+from data_contracts.stage_configs import VerifyConfig
+from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from flows.datasets import build_table
 from flows.nodes import Node
 from flows.plan import Action, Plan, Step, output_path
@@ -90,6 +91,12 @@ def _require_row_kinds(name: str, node: Node, kinds: Mapping[str, RowKind]) -> N
                 " or ".join(wanted),
                 _hint(node.kind),
             )
+    if node.kind == "select" and any(weight != 1 for weight in node.rows.values()):
+        raise RecipeError(
+            f"Stage {name} gives weights to its rows, and select keeps or drops whole problems.",
+            "a list of verify stages",
+            f"Write rows: [{', '.join(node.rows)}].",
+        )
 
 
 def _hint(kind: str) -> str:

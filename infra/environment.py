@@ -6,7 +6,9 @@ from infra.home import Home
 from infra.servers import running_servers, server_environment
 
 
-def run_environment(home: Home, inherited: Mapping[str, str], *, needs_hub: bool) -> dict[str, str]:
+def run_environment(
+    home: Home, inherited: Mapping[str, str], *, needs_hub: bool, prefect_console: str = "CRITICAL"
+) -> dict[str, str]:
     """What a run adds to its inherited environment: everything of this home, nothing over the network."""
     added = server_environment(home.path) | {
         "BURNISH_HOME": str(home.path),
@@ -18,7 +20,7 @@ def run_environment(home: Home, inherited: Mapping[str, str], *, needs_hub: bool
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         # The terminal shows progress; Prefect's lines go to its server.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": prefect_console,
         "PREFECT_CLI_PROMPT": "false",
     }
     if not needs_hub:

@@ -9,6 +9,7 @@ any instant. Importing this module imports MLflow (2 s), so callers import it la
 import difflib
 import json
 import platform
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -86,7 +87,7 @@ class ModelRegistry:
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         now = int(datetime.now(UTC).timestamp() * 1000)
-        points = [Metric(key, value, now, step) for key, value in metrics.items()]
+        points = [Metric(_metric_name(key), value, now, step) for key, value in metrics.items()]
         self._client.log_batch(run_id, metrics=points)
 
     def log_environment(self, run_id: str) -> None:
@@ -214,6 +215,11 @@ class ModelRegistry:
 
 def _tags_equal(tags: Mapping[str, str]) -> str:
     return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+
+
+def _metric_name(name: str) -> str:
+    """MLflow refuses most punctuation, and a user's source may hold any: the others become their code point."""
+    return re.sub(r"[^\w\-. :/]", lambda match: f"_{ord(match[0]):x}_", name)
 
 
 def _param_text(value: object) -> str:

@@ -89,9 +89,14 @@ def accepts_connections(server: Server) -> bool:
 
 
 def is_healthy(server: Server) -> bool:
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=2)  # asks no proxy, unlike urllib
+    return is_reachable(server.port, server.health_path)
+
+
+def is_reachable(port: int, path: str) -> bool:
+    """Whether something on this port of loopback answers the path with 200."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)  # asks no proxy, unlike urllib
     try:
-        connection.request("GET", server.health_path)
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False
@@ -116,7 +121,7 @@ def end(server: Server) -> None:
 def choose_port(wanted: int | None, preferred: int) -> int:
     """`wanted` if given, else `preferred` if it is free, else any free port."""
     if wanted is None:
-        return preferred if _is_free(preferred) else _any_free_port()
+        return preferred if _is_free(preferred) else any_free_port()
     if not _is_free(wanted):
         raise HomeError(
             f"Port {wanted} on {HOST} is taken by another program.",
@@ -175,7 +180,7 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _any_free_port() -> int:
+def any_free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

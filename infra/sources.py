@@ -16,7 +16,7 @@ from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
 from infra.json_rows import read_json_rows
 
 _JSON = {".jsonl": "newline_delimited", ".ndjson": "newline_delimited", ".json": "auto"}
-_READERS = {".parquet": "read_parquet($path)", ".csv": "read_csv($path)"}
+_READERS = {".parquet": "read_parquet($path)", ".csv": "read_csv($path, all_varchar = true)"}
 _MESSAGES = "struct(role varchar, content varchar)[]"
 _SHOWN_ROWS = 5
 

@@ -94,7 +94,9 @@ def _execute(job: StageJob) -> StageResult:
     set_seed(job.seed)
     scratch = job.work_dir / "tmp"
     scratch.mkdir(exist_ok=True)
-    tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)  # where libraries leave caches behind: `datasets` all tokenized rows
+    tempfile.tempdir = os.environ["TMPDIR"] = str(
+        scratch
+    )  # where libraries leave caches behind: `datasets` all tokenized rows
     if job.output_dir.exists():  # half an output of an execution that was killed
         shutil.rmtree(job.output_dir)
     stage: Callable[[StageJob, Any], StageResult] = STAGES[job.config.kind]

@@ -13,7 +13,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from data_contracts.batches import micro_batch_size, tokens_per_row
 from data_contracts.jobs import StageJob, StageResult
-from data_contracts.stage_configs import DPOConfig
+from data_contracts.training_configs import DPOConfig
 from stages.checkpoint import fingerprint_model
 from stages.handoff import (
     encode,

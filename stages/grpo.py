@@ -10,7 +10,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
-from data_contracts.stage_configs import GRPOConfig
+from data_contracts.training_configs import GRPOConfig
 from stages.handoff import encode, require_end_of_sequence, require_same_template
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (

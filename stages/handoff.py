@@ -89,16 +89,17 @@ def require_loss_mask(
     labelled = [token for token, label in zip(input_ids, labels, strict=True) if label != IGNORED]
     text = "".join(str(tokenizer.decode(labelled, skip_special_tokens=True)).split())
     expected = "".join("".join(completions).split())
-    if text != expected:
+    foreign = [token for token in labelled if token in tokenizer.all_special_ids and token not in stops]
+    if text != expected or foreign:
         raise LossMaskError(
-            f"The loss would touch {_shown(text)}.",
-            f"the completions and nothing else: {_shown(expected)}",
+            f"The loss would touch {_shown(str(tokenizer.decode(labelled)))}.",
+            f"the completions and nothing else: {_shown(''.join(completions))}",
             "Use prompt/completion rows, or a chat template with {% generation %} round the assistant's part.",
         )
-    if not stops.intersection(labelled):
+    if (found := sum(token in stops for token in labelled)) != len(completions):
         raise LossMaskError(
-            "The loss touches no token that stops generation.",
-            "each completion's end inside the loss, or the model never learns to stop",
+            f"The loss touches {found} tokens that stop generation, in {len(completions)} completions.",
+            "one for each completion, or the model never learns to stop",
             "Put the end-of-sequence token inside {% generation %} of the chat template.",
         )
 

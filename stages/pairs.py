@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset
+import pyarrow.parquet as pq
 
 from data_contracts.errors import EmptyResultError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import PairsConfig
-from stages.training import read_mixed_rows
+from stages.training import repeat_by_weight
 from stages.verify import write_rows
 
 Row = dict[str, Any]
@@ -34,19 +34,26 @@ _ON_POLICY = ["problem_id", "prompt", "completion", "completion_ids", "reward", 
 
 
 def make_pairs(job: StageJob, config: PairsConfig) -> StageResult:
-    """Pair completions whose rewards differ enough; drop and count what teaches nothing."""
-    rollouts = [rows for rows in job.rows if rows.kind is RowKind.rollouts]
-    datasets = [rows for rows in job.rows if rows.kind is RowKind.pairs]
+    """Pair completions whose rewards differ enough; drop and count what teaches nothing.
+
+    A source's weight applies to its pairs, so that it never splits the completions of one prompt.
+    """
+    random = np.random.default_rng(job.seed)
     counts: Counter[str] = Counter()
-    pairs: list[Row] = []
-    for source in rollouts:
-        made = _pair_rollouts(_read([source], _ON_POLICY, job.seed), config, job.seed, counts)
-        pairs += made
-    if datasets:
-        off_policy = _read(datasets, _OFF_POLICY, job.seed)
-        pairs += [{**row, "problem_id": "", "margin": 1.0} for row in off_policy]
-        counts["off_policy"] = len(off_policy)
-    if not pairs:
+    tables: list[pa.Table] = []
+    for source in job.rows:
+        if source.kind is RowKind.rollouts:
+            rows = pq.read_table(source.path, columns=_ON_POLICY).to_pylist()
+            pairs = _pair_rollouts(rows, config, random, counts)
+        else:
+            rows = pq.read_table(source.path, columns=_OFF_POLICY).to_pylist()
+            pairs = [{**row, "problem_id": "", "margin": 1.0} for row in rows]
+        tables.append(
+            repeat_by_weight(pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA), source.weight, random)
+        )
+        counts["on_policy" if source.kind is RowKind.rollouts else "off_policy"] += tables[-1].num_rows
+    table = pa.concat_tables(tables)
+    if table.num_rows == 0:
         raise EmptyResultError(
             f"No preference pair could be made from {counts['prompts']} prompts: "
             f"{counts['tied']} had no two completions {config.min_margin} apart in reward, "
@@ -54,20 +61,17 @@ def make_pairs(job: StageJob, config: PairsConfig) -> StageResult:
             "at least one prompt with a better and a worse completion",
             "Give the verify stage more samples or a higher temperature, or lower min_margin.",
         )
-    counts["pairs"] = len(pairs)
+    counts["pairs"] = table.num_rows
     metrics = {f"pairs/{name}": float(count) for name, count in sorted(counts.items())}
-    return write_rows(job, pa.Table.from_pylist(pairs, schema=PAIR_SCHEMA), metrics, _notes(counts))
+    return write_rows(job, table, metrics, _notes(counts))
 
 
-def _read(inputs: list[Any], columns: list[str], seed: int) -> list[Row]:
-    return Dataset(read_mixed_rows(inputs, columns, seed)).to_list()
-
-
-def _pair_rollouts(rows: list[Row], config: PairsConfig, seed: int, counts: Counter[str]) -> list[Row]:
+def _pair_rollouts(
+    rows: list[Row], config: PairsConfig, random: np.random.Generator, counts: Counter[str]
+) -> list[Row]:
     by_problem: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_problem[row["problem_id"]].append(row)
-    random = np.random.default_rng(seed)
     pairs: list[Row] = []
     for group in by_problem.values():
         counts["prompts"] += 1

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset
+import pyarrow.parquet as pq
 
 from data_contracts.errors import EmptyResultError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.stage_configs import SelectConfig
-from stages.training import read_mixed_rows
 from stages.verify import ROLLOUT_SCHEMA, write_rows
 
 _PROBLEM_COLUMNS = ["problem_id", "prompt", "ground_truth", "verifier", "arguments", "source"]
@@ -22,8 +21,9 @@ _SCHEMA = pa.schema([*(ROLLOUT_SCHEMA.field(name) for name in _PROBLEM_COLUMNS),
 
 
 def select_problems(job: StageJob, config: SelectConfig) -> StageResult:
-    """Keep the problems whose share of full rewards lies in the band."""
-    rows = Dataset(read_mixed_rows(job.rows, [*_PROBLEM_COLUMNS, "reward"], job.seed)).to_list()
+    """Keep the problems whose share of full rewards lies in the band. Weights of sources do not apply."""
+    tables = [pq.read_table(rows.path, columns=[*_PROBLEM_COLUMNS, "reward"]) for rows in job.rows]
+    rows = pa.concat_tables(tables).to_pylist()
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["problem_id"]].append(row)

@@ -9,7 +9,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
-from data_contracts.stage_configs import SFTConfig
+from data_contracts.training_configs import SFTConfig
 from stages.handoff import (
     encode,
     require_end_of_sequence,

@@ -17,7 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from data_contracts.errors import StageError
 from data_contracts.jobs import INTERRUPTED_EXIT, RowsInput, StageJob, StageResult
-from data_contracts.stage_configs import EpochTrainingConfig, LoRA, TrainingConfig
+from data_contracts.training_configs import EpochTrainingConfig, LoRA, TrainingConfig
 from stages.checkpoint import fingerprint_model, load_model, save_model
 from stages.progress import ProgressCallback
 
@@ -25,17 +25,18 @@ _LOGS_PER_STAGE = 50
 
 
 def read_mixed_rows(inputs: Iterable[RowsInput], columns: list[str], seed: int) -> pa.Table:
-    """All rows of the inputs by weight: whole copies first, then a seeded draw for the fraction."""
+    """All rows of the inputs, each input by its weight."""
     random = np.random.default_rng(seed)
-    tables: list[pa.Table] = []
-    for rows in inputs:
-        table = pq.read_table(rows.path, columns=columns)  # pyright: ignore[reportUnknownMemberType]
-        copies, fraction = divmod(rows.weight, 1)
-        drawn = random.permutation(table.num_rows)[: round(fraction * table.num_rows)]
-        tables += [table] * int(copies)
-        if len(drawn):
-            tables.append(table.take(pa.array(np.sort(drawn))))
-    return pa.concat_tables(tables)
+    return pa.concat_tables(
+        [repeat_by_weight(pq.read_table(rows.path, columns=columns), rows.weight, random) for rows in inputs]
+    )
+
+
+def repeat_by_weight(table: pa.Table, weight: float, random: np.random.Generator) -> pa.Table:
+    """Whole copies of the rows, then a seeded draw for the fraction."""
+    copies, fraction = divmod(weight, 1)
+    drawn = random.permutation(table.num_rows)[: round(fraction * table.num_rows)]
+    return pa.concat_tables([*[table] * int(copies), table.take(pa.array(np.sort(drawn), pa.int64()))])
 
 
 def load_policy(job: StageJob, config: TrainingConfig) -> PreTrainedModel:
@@ -143,7 +144,7 @@ def _last_checkpoint(folder: Path) -> str | None:
     """The newest whole checkpoint; what a kill left half-written is removed."""
     if not folder.is_dir():
         return None
-    for checkpoint in folder.iterdir():
+    for checkpoint in folder.glob("checkpoint-*"):
         marker = checkpoint / "checkpoint-is-incomplete.txt"
         if marker.exists() or not (checkpoint / "trainer_state.json").exists():
             shutil.rmtree(checkpoint)

@@ -14,7 +14,8 @@ from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, RunSettings
 from flows.nodes import Node
 from flows.plan import Plan, output_path
-from flows.recipe import Recipe, check_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import check_recipe
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.recipe import read_recipe, shipped_recipes
+from flows.recipe_files import read_recipe, shipped_recipes
 from stages.child import PRELOAD
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -190,13 +190,14 @@ def test_a_mask_over_the_completions_and_their_ends_is_right() -> None:
 @pytest.mark.parametrize(
     ("is_labelled", "message"),
     [
-        (lambda role, place: place >= 1, "would touch '1+2itis3"),
-        (lambda role, place: role == "user", "would touch '1+22+2'"),
-        (lambda role, place: role == "assistant" and place >= 2, "would touch 'tis3tis4'"),
+        (lambda role, place: place >= 1, "would touch '1+2<|end|>it is 3<|end|>"),
+        (lambda role, place: role == "user", "would touch '<|user|>1+2<|end|>"),
+        (lambda role, place: role == "assistant" and place >= 2, "would touch 't is 3<|end|>t is 4<|end|>"),
         (lambda role, place: False, "would touch ''"),
-        (lambda role, place: role == "assistant" and 1 <= place <= 7, "no token that stops generation"),
+        (lambda role, place: role == "assistant" and 1 <= place <= 7, "0 tokens that stop generation"),
+        (lambda role, place: role == "assistant", "would touch '<|assistant|>it is 3<|end|>"),
     ],
-    ids=["prompt too", "prompt alone", "first token left out", "nothing", "ends left out"],
+    ids=["prompt too", "prompt alone", "first token left out", "nothing", "ends left out", "role tokens too"],
 )
 def test_a_mask_over_anything_else_is_refused(is_labelled: Callable[[str, int], bool], message: str) -> None:
     with pytest.raises(LossMaskError) as caught:
@@ -208,7 +209,7 @@ def test_the_mask_of_one_turn_is_refused_when_there_are_two() -> None:
     ids, labels = _labels(lambda role, place: role == "assistant" and place >= 1)
     first_turn = len(encode(build_tokenizer(), CHAT[:2]))
     labels[first_turn:] = [IGNORED] * (len(ids) - first_turn)
-    with pytest.raises(LossMaskError, match="would touch 'itis3'"):
+    with pytest.raises(LossMaskError, match=r"would touch 'it is 3<.end.>'"):
         require_loss_mask(build_tokenizer(), ids, labels, ["it is 3", "it is 4"], {END})
 
 

@@ -66,7 +66,12 @@ def test_the_best_completion_faces_the_worst(pair: Callable[..., Outcome]) -> No
             "margin": 1.0,
         }
     ]
-    assert result.metrics == {"pairs/pairs": 1.0, "pairs/prompts": 1.0, "pairs/identical": 0.0}
+    assert result.metrics == {
+        "pairs/pairs": 1.0,
+        "pairs/on_policy": 1.0,
+        "pairs/prompts": 1.0,
+        "pairs/identical": 0.0,
+    }
 
 
 def test_further_pairs_move_inwards_and_keep_the_margin(pair: Callable[..., Outcome]) -> None:

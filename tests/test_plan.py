@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import pytest
 
-from data_contracts import stage_configs
+from data_contracts import stage_configs, training_configs
 from data_contracts.errors import DataError, NotFoundError, RecipeError
-from data_contracts.stage_configs import Config
+from data_contracts.vocabulary import Config
 from flows import code_identity
 from flows.nodes import file_sha256, make_nodes
 from flows.plan import Action, Plan, make_plan, output_path
-from flows.recipe import DatasetConfig, Recipe, check_recipe
+from flows.recipe import DatasetConfig, Recipe
+from flows.recipe_files import check_recipe
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from tests.factories import finish, make_document, make_execution, make_recipe
@@ -256,7 +257,7 @@ _HUB = {"hub": "a/b", "hub_revision": "c0ffee"}
 
 BASELINES: dict[type[Config], dict[str, Any]] = {
     stage_configs.SFTConfig: {"kind": "sft", "start": "base", "rows": "worked", "steps": 2},
-    stage_configs.LoRA: {},
+    training_configs.LoRA: {},
     stage_configs.DPOConfig: {"kind": "dpo", "start": "base", "rows": "worked", "steps": 2},
     stage_configs.GRPOConfig: {"kind": "grpo", "start": "base", "rows": "problems", "steps": 12},
     stage_configs.VerifyConfig: {"kind": "verify", "start": "base", "rows": "problems"},
@@ -270,7 +271,7 @@ BASELINES: dict[type[Config], dict[str, Any]] = {
 }
 CHANGES: dict[type[Config], dict[str, Any]] = {
     stage_configs.SFTConfig: _EPOCH_TRAINING | {"packing": True},
-    stage_configs.LoRA: {"rank": 8, "alpha": 8, "dropout": 0.1, "targets": ["q_proj"]},
+    training_configs.LoRA: {"rank": 8, "alpha": 8, "dropout": 0.1, "targets": ["q_proj"]},
     stage_configs.DPOConfig: _EPOCH_TRAINING | {"loss": "sigmoid", "beta": 4},
     stage_configs.GRPOConfig: _TRAINING
     | {
@@ -386,7 +387,7 @@ def _placed(config: type[Config], values: dict[str, Any]) -> dict[str, Any]:
     """Where the config's values stand in a recipe."""
     if config is Recipe:
         return values
-    if config is stage_configs.LoRA:
+    if config is training_configs.LoRA:
         return {"stages.sft.lora": values}
     place = {
         stage_configs.BaseModelConfig: "base",
@@ -400,7 +401,7 @@ def _placed(config: type[Config], values: dict[str, Any]) -> dict[str, Any]:
 def _observed(config: type[Config]) -> str:
     """The node whose key must change."""
     return {
-        stage_configs.LoRA: "sft",
+        training_configs.LoRA: "sft",
         stage_configs.BaseModelConfig: "base",
         stage_configs.RunSettings: "dpo",
         stage_configs.EvaluateConfig: "base.evaluate",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.errors import RecipeError
-from flows.recipe import check_recipe, find_recipe, read_recipe, write_recipe
+from flows.recipe_files import check_recipe, find_recipe, read_recipe, write_recipe
 from tests.factories import make_document, make_recipe
 
 ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {

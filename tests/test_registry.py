@@ -246,3 +246,11 @@ def test_using_the_registry_prints_nothing_and_writes_nothing_into_the_working_d
         [sys.executable, "-c", code], cwd=elsewhere, env=environment, capture_output=True, check=True
     )
     assert (list(elsewhere.iterdir()), done.stdout, done.stderr) == ([], b"", b"")
+
+
+def test_a_metric_named_after_any_source_is_logged(
+    registry: ModelRegistry, run_id: str, client: MlflowClient
+) -> None:
+    registry.log_metrics(run_id, {"eval/accuracy/a*b": 0.5, "eval/accuracy/a+b": 0.25}, step=0)
+    logged = client.get_run(run_id).data.metrics
+    assert {v for k, v in logged.items() if k.startswith("eval/accuracy/a_")} == {0.5, 0.25}

@@ -27,9 +27,9 @@ def models(
         burnish models
         burnish models tiny --json
     """
+    context = _open()
     from flows.promotion import accuracy_of
 
-    context = open_context()
     found = [
         version
         for version in _registry(context).list_models()
@@ -82,9 +82,9 @@ def promote(
         burnish promote tiny.dpo/2 --reason "shorter answers"
         burnish chat tiny.grpo@champion
     """
+    context = _open()
     from flows.promotion import promote_version
 
-    context = open_context()
     promotion = promote_version(context.ledger, _registry(context), context.home, model, reason)
     if json:
         print_json(promotion.model_dump(mode="json"))
@@ -115,8 +115,7 @@ def chat(
         burnish chat tiny.grpo --prompt 347+285
         burnish chat tiny.grpo@champion --temperature 1
     """
-    context = open_context()
-    os.environ.update(run_environment(context.home, os.environ, needs_hub=False))
+    context = _open()
     directory = _registry(context).model_directory(model)
     with Console(stderr=True).status(f"Loading {model}…"):
         from stages.chat import Conversation
@@ -133,6 +132,13 @@ def chat(
         if not line.strip():
             return
         context.console.print(conversation.reply(line), markup=False, highlight=False)
+
+
+def _open() -> Context:
+    """The context, and the environment MLflow must find when it is imported, or it begins to phone home."""
+    context = open_context()
+    os.environ.update(run_environment(context.home, os.environ, needs_hub=False))
+    return context
 
 
 def _registry(context: Context) -> "ModelRegistry":

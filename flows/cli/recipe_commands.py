@@ -12,7 +12,8 @@ from rich.table import Table
 from data_contracts.errors import RecipeError
 from flows.cli.context import print_json
 from flows.cli.run_commands import Json
-from flows.recipe import Recipe, find_recipe, read_recipe, shipped_recipes
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, read_recipe, shipped_recipes
 
 
 def recipes(
@@ -36,7 +37,10 @@ def recipes(
         print_json(Recipe.model_json_schema())
     elif name is not None:
         text = find_recipe(name).read_text()
-        console.print(Syntax(text, "yaml") if console.is_terminal else text, markup=False, highlight=False)
+        if console.is_terminal:
+            console.print(Syntax(text, "yaml"))
+        else:
+            console.out(text, end="", highlight=False)  # as it is: `print` would break lines
     elif json:
         print_json({name: str(path) for name, path in shipped_recipes().items()})
     else:

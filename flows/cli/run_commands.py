@@ -12,14 +12,15 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from data_contracts.errors import BurnishError
 from flows.cli.context import Context, open_context, print_json
 from flows.plan import Action, Plan, make_plan
-from flows.recipe import Recipe, find_recipe, read_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from flows.summary import RunSummary, closing_sentences, summarise, summary_table
 from flows.view import LiveView, PlainView, RunView, SilentView, current_view
 from infra import records as states
 from infra.environment import run_environment
+from infra.run_server import run_server
 from infra.stage_processes import start_fork_server, this_process
 from stages.child import PRELOAD
 
@@ -151,20 +152,28 @@ def _execute(
 ) -> RunSummary:
     needs_hub = recipe.base.model is not None or any(d.hub for d in recipe.datasets.values())
     os.environ.update(run_environment(context.home, os.environ, needs_hub=needs_hub))
-    start_fork_server(PRELOAD)  # imports the training libraries while the checks below run
-    from flows.preflight import require_sound
+    with contextlib.ExitStack() as stack:
+        # Both import for seconds, beside the checks below.
+        start_fork_server(PRELOAD)
+        server = None if "PREFECT_API_URL" in os.environ else stack.enter_context(run_server(context.home))
+        from flows.preflight import require_sound
 
-    prepared = require_sound(planned, context.home)
-    if not quiet:
-        context.console.print(plan_table(planned))
-    with Console(stderr=True).status("Starting Prefect…") if not quiet else contextlib.nullcontext():
-        from flows.pipeline import post_training, prepared_rows, stop_requested
+        prepared = require_sound(planned, context.home)
+        if not quiet:
+            context.console.print(plan_table(planned))
+        if server is not None:
+            os.environ["PREFECT_API_URL"] = server.api_url  # before Prefect is imported
+        with Console(stderr=True).status("Starting Prefect…") if not quiet else contextlib.nullcontext():
+            from flows.pipeline import post_training, prepared_rows, stop_requested
 
-    stop = threading.Event()
-    prepared_rows.set(prepared)
-    stop_requested.set(stop)
-    to_do = sum(step.action is not Action.later for step in planned.steps)
-    with _view(context.console, to_do, quiet=quiet) as view, _stopping(stop, view):
+            if server is not None:
+                server.wait_until_it_answers()
+        stop = threading.Event()
+        prepared_rows.set(prepared)
+        stop_requested.set(stop)
+        to_do = sum(step.action is not Action.later for step in planned.steps)
+        view = stack.enter_context(_view(context.console, to_do, quiet=quiet))
+        stack.enter_context(_stopping(stop, view))
         current_view.set(view)
         document: Any = post_training(recipe.model_dump(mode="json"), force, until)
     return RunSummary.model_validate(document)
@@ -195,8 +204,6 @@ def _stopping(stop: threading.Event, view: RunView) -> Generator[None]:
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
-    except BurnishError:
-        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from data_contracts.errors import RecipeError
 from flows.cli.context import Context, open_context, print_json
 from flows.cli.run_commands import Json, Overrides, RecipeName
-from flows.recipe import find_recipe, read_recipe
+from flows.recipe_files import find_recipe, read_recipe
 from infra.environment import run_environment
 from infra.servers import Servers, start_servers, stop_servers
 
@@ -78,7 +78,7 @@ def serve(
     wanted = read_recipe(find_recipe(recipe), set_ or [])
     servers = _start(context, None, None)
     needs_hub = wanted.base.model is not None or any(d.hub for d in wanted.datasets.values())
-    os.environ.update(run_environment(context.home, os.environ, needs_hub=needs_hub))
+    os.environ.update(run_environment(context.home, os.environ, needs_hub=needs_hub, prefect_console="INFO"))
     context.console.print(
         f"Serving {wanted.name}: {cron or f'every {interval} s'} ({timezone}). Runs: {servers.prefect.url}",
         highlight=False,

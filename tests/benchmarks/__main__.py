@@ -20,7 +20,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from flows.recipe import find_recipe, read_recipe
+from flows.recipe_files import find_recipe, read_recipe
 from infra import records as states
 from infra.home import Home
 from infra.ledger import Ledger
@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=read_recipe(find_recipe("tiny")).seed)
     args = parser.parse_args()
     console = Console()
+    load = os.getloadavg()[0]
+    console.print(f"load before: {load:.1f} (of a quiet machine: near 0)", highlight=False)
     subprocess.run([sys.executable, "-c", _IMPORTS], check=True, env=_environment())  # from disk once
     plain: list[Measured] = []
     burnish: list[Measured] = []
@@ -125,7 +127,7 @@ def report(console: Console, plain: Sequence[Measured], burnish: Sequence[Measur
     table.add_row("total", *(_median(run.total_seconds for run in runs) for runs in (plain, burnish)))
     console.print(table)
 
-    accuracies = Table(title="Accuracy, %, by repeat: the same work was done", title_justify="left")
+    accuracies = Table(title="Accuracy, %, each repeat", title_justify="left")
     for heading in ("model", "plain", "burnish"):
         accuracies.add_column(heading, no_wrap=True)
     for model in plain[0].accuracy:

@@ -20,8 +20,10 @@ from transformers import AutoModelForCausalLM
 from data_contracts.jobs import ModelInput, RowsInput, StageJob
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, PairsConfig, SamplingConfig, SelectConfig, VerifyConfig
+from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from flows.nodes import make_nodes
-from flows.recipe import Recipe, find_recipe, read_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from stages import comparison, dpo, grpo, sft
 from stages.arithmetic import generate_examples, generate_problems
 from stages.checkpoint import fingerprint_model, load_tokenizer, model_files
@@ -29,7 +31,7 @@ from stages.handoff import encode
 from stages.sampling import sample_completions
 from stages.tiny_model import build_tiny_model, build_tokenizer
 from stages.verifiers.exact_number import exact_number
-from tests.benchmarks.plain import arithmetic, build, evaluate, pairs, reward, run, sample, select_problems
+from tests.benchmarks.plain import arithmetic, build, evaluate, reward, run, sample
 from tests.factories import make_job, write_input
 
 _CHAT = [
@@ -130,6 +132,20 @@ def test_a_chat_becomes_the_same_tokens(*, is_prompt: bool) -> None:
     assert encode(build.build_tokenizer(), chat, prompt=is_prompt) == encode(
         build_tokenizer(), chat, prompt=is_prompt
     )
+
+
+def test_no_row_is_too_long_for_burnish_to_keep(recipe: Recipe) -> None:
+    """The plain scripts drop none, so the recipe's limits must not either."""
+    tokenizer = build.build_tokenizer()
+    prompt = [_message("user", "999+999")]
+    longest = [*prompt, _message("assistant", arithmetic.worked_steps(999, 999))]
+    sampled = [*prompt, _message("assistant", "9" * 40)]  # as many tokens as are sampled at most
+    trained, preferred, rewarded = (recipe.stages[name] for name in ("sft", "dpo", "grpo"))
+    assert isinstance(trained, SFTConfig) and isinstance(preferred, DPOConfig)
+    assert isinstance(rewarded, GRPOConfig)
+    assert len(encode(tokenizer, longest)) <= trained.max_length
+    assert len(encode(tokenizer, sampled)) <= preferred.max_length
+    assert len(encode(tokenizer, prompt, prompt=True)) <= rewarded.max_prompt_length
 
 
 class _Reached(Exception):  # noqa: N818
@@ -264,7 +280,7 @@ def test_rewards_are_the_same_for_what_a_model_may_write() -> None:
     assert right > 1000
 
 
-def test_pairs_and_the_band_are_chosen_by_the_same_rule(
+def test_pairs_and_the_band_have_the_same_thresholds(
     recipe: Recipe, arguments: dict[str, argparse.Namespace]
 ) -> None:
     preferences, band = recipe.stages["preferences"], recipe.stages["band"]

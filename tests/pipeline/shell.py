@@ -17,6 +17,10 @@ from typing import Any
 
 import psutil
 
+from infra.environment import run_environment
+from infra.home import home_path, open_home
+from infra.run_server import run_server
+
 BURNISH = Path(sys.executable).with_name("burnish")
 PROJECT = Path(__file__).parents[2]
 SECONDS = 120.0
@@ -132,9 +136,14 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = SECOND
 def _serve(connection: Connection) -> None:
     from flows.cli.app import execute
 
-    with contextlib.suppress(EOFError):
+    home = open_home(home_path(os.environ, Path.cwd()))
+    os.environ.update(run_environment(home, os.environ, needs_hub=False))
+    with run_server(home) as server, contextlib.suppress(EOFError):
+        os.environ["PREFECT_API_URL"] = server.api_url
         while True:
             wanted = connection.recv()
+            if wanted["arguments"][0] == "run":
+                server.wait_until_it_answers()
             out, err = io.StringIO(), io.StringIO()
             began = time.monotonic()
             with _circumstances(wanted), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -145,6 +154,7 @@ def _serve(connection: Connection) -> None:
 
 @contextlib.contextmanager
 def _circumstances(wanted: Mapping[str, Any]) -> Iterator[None]:
+    """A command leaves no trace in the environment: the next may be about another home."""
     environment = dict(os.environ)
     os.environ["BURNISH_HOME"] = wanted["home"]
     os.chdir(wanted["cwd"])

@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from infra.home import HOME_FORMAT
 from tests.pipeline.coin import write_coin, write_jsonl
+from tests.pipeline.conftest import World, burnish
 from tests.pipeline.shell import Outcome, Shell
 
 RIGHT = {"prompt": "toss 1", "completion": "1"}
@@ -87,7 +89,7 @@ MISTAKES = {
     "a number that is none": (("steps: 8", "steps: many"), ["stages.sft.steps", "integer", "'many'"]),
     "missing data file": (
         ("tosses.jsonl", "tossed.jsonl"),
-        ["tossed.jsonl does not exist", "Expected: a data file", "check the path"],
+        ["tossed.jsonl does not exist", "Expected: a data file", "path"],
     ),
     "file of no known format": (("tosses.jsonl", "coin.yaml"), ["the suffix '.yaml'", ".jsonl", ".parquet"]),
     "unknown verifier": (
@@ -156,7 +158,7 @@ FILES: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
         lambda path: write_jsonl(path, [{"question": "toss 1", "reply": "1"}] * 20),
         ["has the columns question, reply", "prompt + completion (sft)", "Rename the columns"],
     ),
-    "rows of another kind": ("tosses.jsonl", write_pairs_as_sft, ["Stage sft (sft) reads tosses, whose rows are pairs"]),
+    "rows of another kind": ("tosses.jsonl", write_pairs_as_sft, ["sft (sft) reads tosses, whose rows are pairs"]),
 }  # fmt: skip
 
 
@@ -165,6 +167,24 @@ def test_a_data_file_that_is_not_what_it_says_is_refused(shell: Shell, recipe: P
     name, write, parts = FILES[mistake]
     write(recipe.parent / name)
     refused(shell, recipe, parts=parts)
+
+
+def test_the_command_itself_leaves_nothing_behind_either(world: World, recipe: Path):
+    """What it started for the run, a server among them, goes with it."""
+    write_jsonl(recipe.parent / "tosses.jsonl", [{"prompt": "toss 2"}])
+    home = recipe.parent / "home"
+    outcome = burnish(world.environment | {"BURNISH_HOME": str(home)}, [], "run", recipe)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.text
+    assert kept(home) == []
+    assert [process for process in psutil.process_iter() if uses(process, home)] == []
+
+
+def uses(process: psutil.Process, home: Path) -> bool:
+    try:
+        return process.environ().get("BURNISH_HOME") == str(home)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 def test_a_home_that_cannot_be_written_is_refused(shell: Shell, recipe: Path, tmp_path: Path):

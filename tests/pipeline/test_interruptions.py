@@ -6,6 +6,7 @@ is interrupted, and resumes again.
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from infra.records import Run, RunStage
 from tests.pipeline.conftest import World
 from tests.pipeline.shell import BURNISH, Outcome, Shell, wait_until
 
-STEPS = 200
+STEPS = 150
 LONG = ("--set", f"sft.steps={STEPS}", "--set", "name=long", "--until", "sft")
 
 
@@ -60,8 +61,9 @@ def watch(world: World, shell: Shell) -> Chain:
     state_after_kill = json.loads(world.burnish("status", "long", "--json").out)["state"]
     checkpoint_after_kill = newest_checkpoint(world)
 
+    restarted = time.time()
     shell.start(*command)
-    wait_until(lambda: steps_done(world) > checkpoint_after_kill, "a step after the checkpoint")
+    wait_until(lambda: steps_done(world, restarted) > checkpoint_after_kill, "a step after the checkpoint")
     workers = stage_processes(shell)
     shell.interrupt()
     interrupted = shell.wait()
@@ -70,7 +72,7 @@ def watch(world: World, shell: Shell) -> Chain:
     checkpoint_after_interrupt = newest_checkpoint(world)
 
     shell.start(*command)
-    wait_until(lambda: steps_done(world) > checkpoint_after_interrupt, "a step after the interrupt")
+    wait_until((world.home.path / "locks" / "recipe-long.holder").exists, "the last run")
     with subprocess.Popen(
         [BURNISH, *command], env=world.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as beside:
@@ -90,9 +92,10 @@ def watch(world: World, shell: Shell) -> Chain:
     )
 
 
-def steps_done(world: World) -> int:
-    """How far the training stage at work says it is."""
-    lines = [line for path in world.home.work_dir.glob("*/progress.jsonl") for line in path.open()]
+def steps_done(world: World, since: float = 0.0) -> int:
+    """How far the training stage at work says it is; what was written before `since` is of another run."""
+    files = [path for path in world.home.work_dir.glob("*/progress.jsonl") if path.stat().st_mtime > since]
+    lines = [line for path in files for line in path.open()]
     whole = [json.loads(line) for line in lines if line.endswith("}\n")]
     return max((line.get("step", 0) for line in whole), default=0)
 

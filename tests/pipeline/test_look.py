@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.recipe import read_recipe
+from flows.recipe_files import read_recipe
 from tests.pipeline import coin
 from tests.pipeline.coin import write_jsonl
 from tests.pipeline.conftest import World
@@ -37,8 +37,8 @@ def test_samples_are_the_rows_behind_the_accuracy(world: World, shell: Shell, fi
     assert len(rows) == coin.NUM_HELD_OUT * coin.NUM_SAMPLES
     assert len(right) / len(rows) == pytest.approx(accuracy)
     assert len(right) + len(wrong) == len(rows)
-    assert {row["completion"] for row in right} == {"1"}
-    assert all(re.search("expected 1|no number", row["reason"]) for row in wrong)
+    assert {row["reason"] for row in right} == {"exact match"}
+    assert all(re.search("expected 1|no number|expression", row["reason"]) for row in wrong)
     shown = shell.run("samples", "sft", first_run, "--limit", "1", "--right").text
     assert "toss 10" in shown
     assert "exact match" in shown
@@ -88,8 +88,8 @@ def test_chat_gives_the_greedy_completion_of_the_model(shell: Shell):
     ("arguments", "parts"),
     [
         (["status", "nonsense"], ["no run 'nonsense'", "the newest runs"]),
-        (["samples", "nonsense"], ["no completions of 'nonsense'", "grpo.evaluate"]),
-        (["logs", "nonsense"], ["no stage 'nonsense'", "one of"]),
+        (["samples", "nonsense", "{first_run}"], ["no completions of 'nonsense'", "grpo.evaluate"]),
+        (["logs", "nonsense", "{first_run}"], ["no stage 'nonsense'", "one of"]),
         (["promote", "nonsense"], ["'nonsense'", "coin.grpo"]),
         (["promote", "coin.grpo/99"], ["no version '99'", "one of 1"]),
         (["chat", "coin.gpro"], ["no model 'coin.gpro'", "Did you mean 'coin.grpo'?"]),
@@ -102,9 +102,10 @@ def test_chat_gives_the_greedy_completion_of_the_model(shell: Shell):
     ids=lambda value: " ".join(value) if value[0].islower() else "",
 )
 def test_a_name_nothing_answers_to_is_the_users_input(
-    world: World, shell: Shell, arguments: list[str], parts: list[str]
+    world: World, shell: Shell, first_run: str, arguments: list[str], parts: list[str]
 ):
-    outcome = shell.run(*(argument.format(recipe=world.recipe) for argument in arguments))
+    names = {"recipe": world.recipe, "first_run": first_run}
+    outcome = shell.run(*(argument.format(**names) for argument in arguments))
     assert outcome.code == 2
     for part in parts:
         assert part in outcome.text

@@ -1,0 +1,175 @@
+"""Recipes as files: found, read, overridden, checked in full, written.
+
+Checking says every mistake at once, each at its place, so that a mistake costs a second and not a night.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from data_contracts import stage_configs, training_configs
+from data_contracts.errors import RecipeError
+from data_contracts.stage_configs import BaseModelConfig, EvaluateConfig, RunSettings
+from data_contracts.vocabulary import Config
+from flows.recipe import DatasetConfig, Recipe, nearest
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with Burnish, by name."""
+    folder = Path(str(resources.files("flows").joinpath("recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """A shipped recipe's name, or any path. Raises RecipeError."""
+    shipped = shipped_recipes()
+    if name in shipped and not Path(name).is_file():
+        return shipped[name]
+    path = Path(name)
+    if path.is_file():
+        return path
+    raise RecipeError(
+        f"There is no recipe {name!r}.",
+        f"a file, or a shipped recipe: {', '.join(shipped)}",
+        f"{nearest(name, list(shipped))}`burnish init my.yaml` writes one for your own files.",
+    )
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe; each override is `dotted.field=value`. Raises RecipeError.
+
+    Relative paths are taken from the recipe's folder; those of overrides, and of shipped recipes, from the
+    working directory.
+    """
+    document = _parse_yaml(path)
+    is_shipped = path in shipped_recipes().values()
+    _make_paths_absolute(document, Path.cwd() if is_shipped else path.parent.absolute())
+    for override in overrides:
+        _apply_override(document, override)
+    _make_paths_absolute(document, Path.cwd())
+    return check_recipe(document, str(path))
+
+
+def check_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
+    """A recipe from plain values. Raises RecipeError with every mistake it has."""
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        mistakes = [_explain(mistake) for mistake in error.errors()]
+        raise RecipeError(
+            f"{origin} has {len(mistakes)} mistake(s):\n" + "\n".join(f"  {line}" for line in mistakes),
+            "",
+            "`burnish recipes --schema` prints the schema; `burnish recipes tiny` prints an example.",
+        ) from error
+
+
+def _parse_yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text())
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise RecipeError(
+            f"{path}, line {line}: {error.problem}.", "YAML", "Check the indentation."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not text.", "a YAML file", "Check the path.") from error
+    except YAMLError as error:
+        raise RecipeError(f"{path} is not YAML: {error}", "a YAML file", "Check the path.") from error
+    if not isinstance(document, dict):
+        raise RecipeError(
+            f"{path} holds {type(document).__name__}.", "a mapping with name, base, datasets, stages"
+        )
+    return document
+
+
+def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
+    sections = [document.get("base"), *_values(document.get("datasets"))]
+    for section in sections:
+        if isinstance(section, dict) and isinstance(section.get("path"), str):
+            section["path"] = str(folder / Path(section["path"]).expanduser())
+
+
+def _values(section: Any) -> list[Any]:
+    return list(section.values()) if isinstance(section, dict) else []
+
+
+def _apply_override(document: dict[str, Any], override: str) -> None:
+    field, separator, text = override.partition("=")
+    if not separator or not re.fullmatch(r"[a-zA-Z_][\w.\-]*", field):
+        raise RecipeError(f"--set {override!r} cannot be read.", "FIELD=VALUE, such as dpo.beta=4")
+    parts = field.replace("-", "_").split(".")
+    if parts[0] not in Recipe.model_fields:
+        for section in ("stages", "datasets"):
+            if parts[0] in (document.get(section) or {}):
+                parts.insert(0, section)
+                break
+        else:
+            known = [*Recipe.model_fields, *(document.get("stages") or {}), *(document.get("datasets") or {})]
+            raise RecipeError(
+                f"--set {override!r}: there is no {parts[0]!r}.",
+                f"one of {', '.join(known)}",
+                nearest(parts[0], known),
+            )
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise RecipeError(
+            f"--set {override!r}: the value is not YAML.", "a value such as 4 or [a, b]"
+        ) from error
+    target = document
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise RecipeError(f"--set {override!r}: {part!r} has no fields.")
+    target[parts[-1]] = value
+
+
+def _explain(mistake: Mapping[str, Any]) -> str:
+    parts = list(mistake["loc"])
+    if len(parts) > 2 and parts[0] == "stages":
+        del parts[2]  # pydantic names the union's tag, the stage's kind, after the stage's name
+    place = ".".join(str(part) for part in parts)
+    if mistake["type"] == "extra_forbidden":
+        key = str(mistake["loc"][-1])
+        return f"{place}: unknown key. {nearest(key, _fields_beside(mistake['loc']))}".strip()
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    found = mistake["input"]
+    shown = f" (found {found!r})" if isinstance(found, (str, int, float, bool)) else ""
+    return f"{place or 'recipe'}: {message}{shown}"
+
+
+def _fields_beside(place: Sequence[Any]) -> list[str]:
+    """Names allowed where the key at `place` was found: the tagged union puts a stage's kind in the path."""
+    by_kind = {
+        cls.model_fields["kind"].default: cls
+        for cls in [*vars(training_configs).values(), *vars(stage_configs).values()]
+        if isinstance(cls, type) and issubclass(cls, Config) and "kind" in cls.model_fields
+    }
+    if len(place) == 1:
+        return list(Recipe.model_fields)
+    if place[0] == "stages" and len(place) >= 4:
+        return [*(by_kind[place[2]].model_fields), *training_configs.LoRA.model_fields]
+    sections: dict[str, type[Config]] = {
+        "base": BaseModelConfig,
+        "datasets": DatasetConfig,
+        "evaluate": EvaluateConfig,
+        "run": RunSettings,
+    }
+    return list(sections[place[0]].model_fields) if place[0] in sections else []
+
+
+def write_recipe(recipe: Recipe) -> str:
+    """A recipe as YAML, for a run's record."""
+    text = StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
+    yaml.dump(recipe.model_dump(mode="json", exclude_unset=True), text)
+    return text.getvalue()
