@@ -22,7 +22,8 @@ def build_table(recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]) -> 
     """The rows of one dataset, checked. Raises DataError or GroundTruthError."""
     config = node.config
     assert isinstance(config, DatasetConfig)
-    defaults = Defaults(node.name, config.verifier, json.dumps(config.arguments))
+    verifier = config.verifier or ("exact_number" if config.generate else None)
+    defaults = Defaults(node.name, verifier, json.dumps(config.arguments))
     kind, table = normalise(_read(recipe, config, parents), config.kind, f"Dataset {node.name}", defaults)
     if table.num_rows == 0:
         raise DataError(

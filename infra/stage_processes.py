@@ -5,6 +5,8 @@ hundredths of a second. The server only ever imports: one matrix product in it w
 that every forked child inherits broken, and hang them all.
 """
 
+import atexit
+import contextlib
 import json
 import multiprocessing
 import os
@@ -13,10 +15,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from data_contracts.errors import BurnishError, Interrupted, StageError, error_from_document
 from data_contracts.jobs import INTERRUPTED_EXIT, Progress, StageJob, StageResult
@@ -40,6 +42,7 @@ def start_fork_server(preload: Sequence[str]) -> None:
 
     multiprocessing.set_forkserver_preload(list(preload))
     forkserver.ensure_running()
+    atexit.register(_end_fork_server)
 
 
 def run_stage(
@@ -78,6 +81,17 @@ def run_stage(
     return _result(job, process.exitcode, stopped=stopping_since is not None)
 
 
+def _end_fork_server() -> None:
+    """At once, whatever it still imports: it holds this process's output open, and a reader of it waiting."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver
+    pid: int | None = server._forkserver._forkserver_pid
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _start(target: Target, job: StageJob) -> ForkServerProcess | multiprocessing.Process:
     document = job.model_dump_json()
     forked = multiprocessing.get_context("forkserver").Process(target=target, args=(document,))
@@ -96,7 +110,7 @@ def _start(target: Target, job: StageJob) -> ForkServerProcess | multiprocessing
     return forked
 
 
-@contextmanager
+@contextlib.contextmanager
 def _no_main_module() -> Generator[None]:
     """Or each child would import the parent's main script, the whole command line, for nothing (0.3 s)."""
     with _starting:

@@ -19,7 +19,7 @@ from infra.records import Run, RunStage
 from tests.pipeline.conftest import World
 from tests.pipeline.shell import BURNISH, Outcome, Shell, wait_until
 
-STEPS = 150
+STEPS = 100
 LONG = ("--set", f"sft.steps={STEPS}", "--set", "name=long", "--until", "sft")
 
 
@@ -43,21 +43,14 @@ class Chain:
 
 
 @pytest.fixture(scope="module")
-def chain(world: World, tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    logs = tmp_path_factory.mktemp("chain")
-    shell = Shell(world.home.path, world.environment, logs / "shell.log")
-    try:
-        return watch(world, shell)
-    finally:
-        shell.close()
-
-
-def watch(world: World, shell: Shell) -> Chain:
+def chain(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     command = ("run", world.recipe, *LONG)
+    log = tmp_path_factory.mktemp("chain") / "shell.log"
 
-    shell.start(*command)
+    doomed = Shell(world.home.path, world.environment, log)
+    doomed.start(*command)
     wait_until(lambda: steps_done(world) > 0, "the first step")
-    _, left_by_kill = psutil.wait_procs(shell.kill(), timeout=20)
+    _, left_by_kill = psutil.wait_procs(doomed.kill(), timeout=20)
     state_after_kill = json.loads(world.burnish("status", "long", "--json").out)["state"]
     checkpoint_after_kill = newest_checkpoint(world)
 
