@@ -24,7 +24,9 @@ def build_table(recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]) -> 
     assert isinstance(config, DatasetConfig)
     verifier = config.verifier or ("exact_number" if config.generate else None)
     defaults = Defaults(node.name, verifier, json.dumps(config.arguments))
-    kind, table = normalise(_read(recipe, config, parents), config.kind, f"Dataset {node.name}", defaults)
+    kind, table = normalise(
+        _read(recipe, node.name, config, parents), config.kind, f"Dataset {node.name}", defaults
+    )
     if table.num_rows == 0:
         raise DataError(
             f"Dataset {node.name} has no rows.",
@@ -36,11 +38,11 @@ def build_table(recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]) -> 
     return kind, table
 
 
-def _read(recipe: Recipe, config: DatasetConfig, parents: Mapping[str, pa.Table]) -> pa.Table:
+def _read(recipe: Recipe, name: str, config: DatasetConfig, parents: Mapping[str, pa.Table]) -> pa.Table:
     if config.path:
         return read_file(Path(config.path))
     if config.sql:
-        return select_rows(config.sql, parents)
+        return select_rows(config.sql, parents, f"dataset {name}")
     if config.hub:
         return _read_hub(config)
     assert config.count is not None

@@ -3,6 +3,7 @@
 Prefect's tasks call `PipelineRun.make` and nothing else: the order is Prefect's, the truth the ledger's.
 """
 
+import logging
 import os
 import shutil
 import threading
@@ -22,7 +23,7 @@ from flows.plan import Plan
 from flows.preflight import Prepared
 from flows.recipe import DatasetConfig
 from flows.results import Results
-from flows.view import RunView
+from flows.view import RunView, describe
 from infra import records as states
 from infra.home import Home
 from infra.leases import lease_accelerators
@@ -33,6 +34,12 @@ from stages import child
 
 _COMPUTING = (*MODEL_KINDS, "verify")
 """Kinds that need the accelerator, or all cores; the others only move rows."""
+
+logger = logging.getLogger("burnish")
+"""Prefect sends it to its server, with the task run it was written in (PREFECT_LOGGING_EXTRA_LOGGERS)."""
+
+_LOG_SECONDS = 5.0
+"""Between two lines of a running stage in Prefect's logs."""
 
 _MLFLOW_SECONDS = 1.0
 """Between two metric batches of a running stage."""
@@ -166,19 +173,23 @@ class PipelineRun:
 
 
 class _Forwarding:
-    """A running stage's progress, to the view at once and to MLflow in batches."""
+    """A running stage's progress: to the view at once, to MLflow in batches, to Prefect's logs now and then."""
 
     def __init__(self, run: PipelineRun, stage: str, mlflow_run: str) -> None:
         self._run, self._stage, self._mlflow_run = run, stage, mlflow_run
         self._metrics: dict[str, float] = {}
         self._unsent: list[Progress] = []
-        self._sent = 0.0
+        self._sent = self._logged = 0.0
         self.step = 0
 
     def __call__(self, progress: Progress) -> None:
         self.step = progress.step
         self._metrics |= progress.metrics
-        self._run.view.progress(self._stage, progress.model_copy(update={"metrics": self._metrics}))
+        whole = progress.model_copy(update={"metrics": self._metrics})
+        self._run.view.progress(self._stage, whole)
+        if progress.seconds - self._logged >= _LOG_SECONDS or progress.step == progress.total:
+            self._logged = progress.seconds
+            logger.info("%s: %s", self._stage, describe(whole))
         if progress.metrics:
             self._unsent.append(progress)
         if progress.seconds - self._sent >= _MLFLOW_SECONDS:

@@ -72,7 +72,7 @@ def make_plan(
 
 def find_reusable(home: Home, ledger: Ledger, key: str) -> Execution | None:
     """The newest execution with this logical key whose output is still on disk."""
-    return next((e for e in ledger.find_by_key(key) if output_path(home, e).exists()), None)
+    return next((e for e in ledger.find_by_key(key) if has_output(home, e)), None)
 
 
 def output_path(home: Home, execution: Execution) -> Path:
@@ -80,6 +80,12 @@ def output_path(home: Home, execution: Execution) -> Path:
     if execution.output == "model":
         return home.models_dir / execution.fingerprint
     return home.rows_dir / f"{execution.fingerprint}.parquet"
+
+
+def has_output(home: Home, execution: Execution) -> bool:
+    """Whether an execution's result is still on disk: its rows, or a model's weights."""
+    path = output_path(home, execution)
+    return any(path.glob("*.safetensors")) if execution.output == "model" else path.is_file()
 
 
 def cached_digest(ledger: Ledger, path: Path) -> str:

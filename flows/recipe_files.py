@@ -138,7 +138,8 @@ def _explain(mistake: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in parts)
     if mistake["type"] == "extra_forbidden":
         key = str(mistake["loc"][-1])
-        return f"{place}: unknown key. {nearest(key, _fields_beside(mistake['loc']))}".strip()
+        known = _fields_beside(mistake["loc"])
+        return f"{place}: unknown key. {nearest(key, known) or 'Known: ' + ', '.join(known)}".strip()
     message = str(mistake["msg"]).removeprefix("Value error, ")
     found = mistake["input"]
     shown = f" (found {found!r})" if isinstance(found, (str, int, float, bool)) else ""

@@ -18,7 +18,7 @@ from data_contracts.canonical import fingerprint
 from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
 from data_contracts.rows import RowKind
 from flows.nodes import Node
-from flows.plan import find_reusable, output_path
+from flows.plan import find_reusable, has_output, output_path
 from flows.recipe import Recipe
 from infra.home import Home, publish_directory
 from infra.ledger import Ledger
@@ -61,7 +61,7 @@ class Results:
         found, because = find_reusable(self._home, self._ledger, node.key), ""
         if found is None:
             same = self._ledger.find_by_input_key(self._input_key(node))
-            found = next((e for e in same if output_path(self._home, e).exists()), None)
+            found = next((e for e in same if has_output(self._home, e)), None)
             because = "the same content goes in"
         if found is None:
             return None

@@ -21,6 +21,7 @@ def run_environment(
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         # The terminal shows progress; Prefect's lines go to its server.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": prefect_console,
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "burnish",
         "PREFECT_CLI_PROMPT": "false",
     }
     if not needs_hub:

@@ -112,6 +112,12 @@ def home_path(environment: Mapping[str, str], working_directory: Path) -> Path:
 def open_home(path: Path) -> Home:
     """Create or check the home at `path`. Raises HomeError when it cannot be used."""
     home = Home(path)
+    if "'" in str(path):
+        raise HomeError(
+            f"The home {path} has a quotation mark in its path, which MLflow's database cannot hold.",
+            "a path without '",
+            "Set BURNISH_HOME to another directory.",
+        )
     marker = path / "home.json"
     if marker.is_file():
         _require_known_format(marker)
@@ -169,9 +175,13 @@ def publish_directory(source: Path, target: Path) -> None:
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-    try:
-        source.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+    if target.is_dir() and _sizes(target) == _sizes(source):
         shutil.rmtree(source)
+        return
+    if target.is_dir():  # somebody removed files from it
+        shutil.rmtree(target)
+    source.rename(target)
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in directory.iterdir()}

@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from data_contracts.errors import HomeError
 from infra.records import RUNNING, WAITING, Decision, Execution, Run, RunStage
 
 _SCHEMA = """
@@ -51,7 +52,14 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
-        self._connection().executescript(_SCHEMA)
+        try:
+            self._connection().executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise HomeError(
+                f"The ledger {path} cannot be used: {error}.",
+                "the SQLite file that Burnish wrote",
+                "Restore it from a backup, or set BURNISH_HOME to another directory.",
+            ) from error
 
     # Runs
 

@@ -1,7 +1,9 @@
 """Opens MLflow: its SQLite file is made once, whole, before anyone connects; nothing phones home."""
 
+import contextlib
 import logging
 import os
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import mlflow
 from filelock import FileLock
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
+
+from data_contracts.errors import HomeError
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
@@ -22,8 +26,21 @@ def connect(tracking_uri: str, artifact_root: Path) -> MlflowClient:
     artifact_root.mkdir(parents=True, exist_ok=True)
     if tracking_uri.startswith(_SQLITE):
         create_database(tracking_uri, artifact_root)
+        _require_database(Path(tracking_uri.removeprefix(_SQLITE)))
     mlflow.set_tracking_uri(tracking_uri)
     return MlflowClient(tracking_uri)
+
+
+def _require_database(path: Path) -> None:
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute("select count(*) from experiments")
+    except sqlite3.DatabaseError as error:
+        raise HomeError(
+            f"MLflow's database {path} cannot be used: {error}.",
+            "the SQLite file that MLflow wrote",
+            "Restore it from a backup, or set BURNISH_HOME to another directory.",
+        ) from error
 
 
 def create_database(tracking_uri: str, artifact_root: Path) -> None:

@@ -9,7 +9,6 @@ any instant. Importing this module imports MLflow (2 s), so callers import it la
 import difflib
 import json
 import platform
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,12 +20,14 @@ import mlflow.artifacts
 from filelock import FileLock
 from mlflow.entities import LifecycleStage, LoggedModelOutput, Metric, Param
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
 
 from data_contracts.errors import NotFoundError
 from infra.mlflow_database import connect
 from infra.mlflow_datasets import UsedDataset, dataset_input
+from infra.mlflow_names import metric_name, parameter_text, tags_equal
 from infra.published_files import content_hash, publishable_files
 
 RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "prefect", "mlflow", "duckdb")
@@ -61,7 +62,7 @@ class ModelRegistry:
     def start_pipeline_run(self, pipeline: str, run_id: str, recipe_yaml: str) -> str:
         """The MLflow run of our run `run_id`; a retry gets the same one back, running again."""
         experiment_id = self._experiment_id(pipeline)
-        found = self._client.search_runs([experiment_id], _tags_equal({"burnish.run": run_id}))
+        found = self._client.search_runs([experiment_id], tags_equal({"burnish.run": run_id}))
         if found:
             self._client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0].info.run_id
@@ -81,13 +82,13 @@ class ModelRegistry:
             "burnish.stage_key": stage_key,
         }
         run = self._client.create_run(self._experiment_id(pipeline), tags=tags, run_name=stage)
-        logged = [Param(key, _param_text(value)) for key, value in params.items()]
+        logged = [Param(key, parameter_text(value)) for key, value in params.items()]
         self._client.log_batch(run.info.run_id, params=logged)
         return run.info.run_id
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         now = int(datetime.now(UTC).timestamp() * 1000)
-        points = [Metric(_metric_name(key), value, now, step) for key, value in metrics.items()]
+        points = [Metric(metric_name(key), value, now, step) for key, value in metrics.items()]
         self._client.log_batch(run_id, metrics=points)
 
     def log_environment(self, run_id: str) -> None:
@@ -112,7 +113,7 @@ class ModelRegistry:
         files = publishable_files(directory)
         identity = {"burnish.stage_key": stage_key, "burnish.content": content_hash(directory, files)}
         with self._lock():
-            registered = self._versions(f"name = '{name}' and {_tags_equal(identity)}")
+            registered = self._versions(f"name = '{name}' and {tags_equal(identity)}")
             if registered:
                 return int(registered[0].version)
             model_id = self._log_model(run_id, name, directory, files, identity)
@@ -134,7 +135,17 @@ class ModelRegistry:
     def model_directory(self, reference: str) -> Path:
         """The Hugging Face directory of `name@alias`, `name/version` or `name` (newest), to be read only."""
         name, version = self._resolve(reference.removeprefix("models:/"))
-        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+        try:
+            directory = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+        except (OSError, MlflowException) as error:
+            raise NotFoundError(
+                f"The files of {name}/{version} are gone: {error}", "", "Run again."
+            ) from error
+        if not any(directory.glob("*.safetensors")):
+            raise NotFoundError(
+                f"The weights of {name}/{version} are gone from {directory}.", "", "Run again."
+            )
+        return directory
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         _require_known("version", str(version), self._version_numbers(name), of=name)
@@ -182,7 +193,7 @@ class ModelRegistry:
     ) -> str:
         """Copy `files` into a logged model of the run; one left behind by a killed process is finished."""
         run = self._client.get_run(run_id)
-        leftovers = self._client.search_logged_models([run.info.experiment_id], _tags_equal(identity))
+        leftovers = self._client.search_logged_models([run.info.experiment_id], tags_equal(identity))
         model = (
             leftovers[0]
             if leftovers
@@ -211,19 +222,6 @@ class ModelRegistry:
 
     def _lock(self) -> FileLock:
         return FileLock(self._artifact_root / ".registry.lock")
-
-
-def _tags_equal(tags: Mapping[str, str]) -> str:
-    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-
-
-def _metric_name(name: str) -> str:
-    """MLflow refuses most punctuation, and a user's source may hold any: the others become their code point."""
-    return re.sub(r"[^\w\-. :/]", lambda match: f"_{ord(match[0]):x}_", name)
-
-
-def _param_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _registered_version(version: ModelVersion, model: RegisteredModel) -> RegisteredVersion:

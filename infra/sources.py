@@ -19,6 +19,12 @@ _JSON = {".jsonl": "newline_delimited", ".ndjson": "newline_delimited", ".json":
 _READERS = {".parquet": "read_parquet($path)", ".csv": "read_csv($path, all_varchar = true)"}
 _MESSAGES = "struct(role varchar, content varchar)[]"
 _SHOWN_ROWS = 5
+_NEEDED = {
+    RowKind.sft: ("messages",),
+    RowKind.pairs: ("prompt", "chosen", "rejected"),
+    RowKind.problems: ("prompt", "ground_truth", "verifier"),
+}
+_TEXTS = ("prompt", "completion", "chosen", "rejected", "ground_truth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,12 @@ def read_file(path: Path) -> pa.Table:
         except duckdb.Error as error:
             raise DataError(
                 f"{path} cannot be read as {path.suffix}: {_first_line(error)}",
-                f"what its suffix promises ({path.suffix})",
-                "Check the file. JSONL has one JSON object per line.",
+                f"what its suffix promises ({path.suffix}), text in UTF-8 without a byte order mark",
+                "JSONL has one JSON object per line." if suffix == ".jsonl" else "Check the file.",
             ) from error
 
 
-def select_rows(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+def select_rows(sql: str, tables: Mapping[str, pa.Table], origin: str) -> pa.Table:
     """Run a recipe's SQL over its datasets, with no access to files or network.
 
     Several statements may stand there (macros, tables); the rows are the last one's.
@@ -76,7 +82,7 @@ def select_rows(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
             return db.sql(last.query).to_arrow_table()
         except (duckdb.Error, ValueError, AttributeError) as error:
             raise DataError(
-                f"The sql of a dataset fails: {_first_line(error)}",
+                f"The sql of {origin} fails: {_first_line(error)}",
                 f"a query over {', '.join(tables)}",
                 "Try it in DuckDB; the tables have the columns of their files.",
             ) from error
@@ -99,7 +105,7 @@ def normalise(
     if found in (RowKind.raw, RowKind.rollouts):
         return found, rows
     _require_columns(rows, found, origin)
-    query, needed = _query(rows, found)
+    query = _query(rows, found)
     with _database() as db:
         db.register("source", rows)
         try:
@@ -111,7 +117,7 @@ def normalise(
                 "Check the types of the file's columns.",
             ) from error
         db.register("normalised", table)
-        _require_values(db, table, needed, found, origin)
+        _require_values(db, {"source": rows, "normalised": table}, found, origin)
     return found, table
 
 
@@ -124,22 +130,29 @@ def _require_columns(rows: pa.Table, kind: RowKind, origin: str) -> None:
             " or ".join(" + ".join(columns) for columns in alternatives) + f", to be read as {kind}",
             "Rename the columns, select them with sql, or change kind.",
         )
+    for name in present.intersection(_TEXTS):
+        if pa.types.is_struct(rows.schema.field(name).type) or pa.types.is_map(rows.schema.field(name).type):
+            raise DataError(
+                f"{origin}: the column {name} holds objects.",
+                "text, or a list of {role, content} messages",
+                "Select what is meant with sql, such as prompt.text as prompt.",
+            )
 
 
-def _query(rows: pa.Table, kind: RowKind) -> tuple[str, tuple[str, ...]]:
+def _query(rows: pa.Table, kind: RowKind) -> str:
     present = set(rows.column_names)
     if kind is RowKind.sft:
         if "messages" in present:
-            return f"select messages::{_MESSAGES} as messages, {_source(present)} from source", ("messages",)
+            return f"select messages::{_MESSAGES} as messages, {_source(present)} from source"
         joined = (
             f"list_concat({_as_messages(rows, 'prompt')}, {_as_messages(rows, 'completion', 'assistant')})"
         )
         checked = f"case when prompt is null or completion is null then null else {joined} end"
-        return f"select {checked} as messages, {_source(present)} from source", ("messages",)
+        return f"select {checked} as messages, {_source(present)} from source"
     prompt = f"{_as_messages(rows, 'prompt')} as prompt"
     if kind is RowKind.pairs:
         sides = ", ".join(f"{_last_text(rows, side)} as {side}" for side in ("chosen", "rejected"))
-        return f"select {prompt}, {sides}, {_source(present)} from source", ("prompt", "chosen", "rejected")
+        return f"select {prompt}, {sides}, {_source(present)} from source"
     verifier = "coalesce(verifier::varchar, $verifier)" if "verifier" in present else "$verifier::varchar"
     arguments = (
         "coalesce(to_json(arguments)::varchar, $arguments)" if "arguments" in present else "$arguments"
@@ -151,11 +164,10 @@ def _query(rows: pa.Table, kind: RowKind) -> tuple[str, tuple[str, ...]]:
         f"select {identity} as given_id, {prompt}, ground_truth::varchar as ground_truth,"
         f" {verifier} as verifier, {arguments} as arguments, {_source(present)} from source"
     )
-    query = (
+    return (
         "select coalesce(given_id, sha256(to_json(struct_pack(prompt, ground_truth, verifier))::varchar)[1:16])"
         " as problem_id, * exclude (given_id) from (" + inner + ")"
     )
-    return query, ("prompt", "ground_truth", "verifier")
 
 
 def _source(present: set[str]) -> str:
@@ -180,39 +192,50 @@ def _last_text(rows: pa.Table, column: str) -> str:
 
 
 def _require_values(
-    db: duckdb.DuckDBPyConnection, table: pa.Table, needed: tuple[str, ...], kind: RowKind, origin: str
+    db: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table], kind: RowKind, origin: str
 ) -> None:
-    conditions = {field: _missing(table, field, kind) for field in needed}
+    """Every needed field of every row, in the user's own columns where those were only wrapped."""
+    fields = _NEEDED[kind]
+    relation = "normalised"
+    if kind is RowKind.sft and "messages" not in tables["source"].column_names:
+        fields, relation = ("prompt", "completion"), "source"
+    reasons = {field: _reason(tables[relation], field) for field in fields}
     bad = " union all ".join(
-        f"select row, '{field}' as field from numbered where {condition}"
-        for field, condition in conditions.items()
+        f"select row, '{field}' as field, {reason} as reason from numbered where reason is not null"
+        for field, reason in reasons.items()
     )
-    query = f"with numbered as (select row_number() over () as row, * from normalised) {bad} order by row"
+    query = f"with numbered as (select row_number() over () as row, * from {relation}) {bad} order by row"
     found = db.execute(query).fetchall()
     if found:
-        shown = "; ".join(f"row {row}: {field}" for row, field in found[:_SHOWN_ROWS])
+        shown = "; ".join(f"row {row}: {field} {reason}" for row, field, reason in found[:_SHOWN_ROWS])
         more = f" and {len(found) - _SHOWN_ROWS} more" if len(found) > _SHOWN_ROWS else ""
         hint = " Problems need a verifier: name one per row or in the recipe." if kind == "problems" else ""
         raise DataError(
-            f"{origin}: {len(found)} missing or empty field(s): {shown}{more}.",
-            f"{', '.join(needed)} in every row",
+            f"{origin}: {len(found)} bad field(s): {shown}{more}.",
+            f"{', '.join(fields)} in every row",
             f"Complete or remove these rows.{hint}",
         )
 
 
-def _missing(table: pa.Table, field: str, kind: RowKind) -> str:
+def _reason(table: pa.Table, field: str) -> str:
+    """SQL that says what is wrong with a field, or null."""
     if not pa.types.is_list(table.schema.field(field).type):
-        return f"{field} is null or trim({field}) = ''"
-    bad_turn = (
-        "m.content is null or trim(m.content) = '' "
-        "or coalesce(m.role, '') not in ('system', 'user', 'assistant')"
+        return f"case when {field} is null then 'is missing' when trim({field}::varchar) = '' then 'is empty' end"
+    roles = "coalesce(m.role, '') not in ('system', 'user', 'assistant')"
+    texts = "m.content is null or trim(m.content) = ''"
+    conversation = ""
+    if field == "messages":
+        conversation = (
+            f" when len({field}) < 2 then 'has fewer than two turns'"
+            f" when {field}[-1].role <> 'assistant' then 'does not end with the assistant'"
+        )
+    return (
+        f"case when {field} is null or len({field}) = 0 then 'is missing'"
+        f" when list_bool_or(list_transform({field}, lambda m: {roles}))"
+        " then 'has a role other than system, user, assistant'"
+        f" when list_bool_or(list_transform({field}, lambda m: {texts})) then 'has a turn without text'"
+        f"{conversation} end"
     )
-    bad = (
-        f"{field} is null or len({field}) = 0 or list_bool_or(list_transform({field}, lambda m: {bad_turn}))"
-    )
-    if kind is RowKind.sft:
-        bad += f" or {field}[-1].role <> 'assistant' or len({field}) < 2"
-    return f"coalesce({bad}, true)"
 
 
 def _database() -> duckdb.DuckDBPyConnection:

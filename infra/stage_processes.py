@@ -41,7 +41,8 @@ def start_fork_server(preload: Sequence[str]) -> None:
     from multiprocessing import forkserver
 
     multiprocessing.set_forkserver_preload(list(preload))
-    forkserver.ensure_running()
+    with _deaf_to_interrupts():
+        forkserver.ensure_running()
     atexit.register(_end_fork_server)
 
 
@@ -79,6 +80,19 @@ def run_stage(
         _end(process)
         raise
     return _result(job, process.exitcode, stopped=stopping_since is not None)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Generator[None]:
+    """What is started meanwhile inherits this: Ctrl-C is ours to pass on, also while the server imports."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end_fork_server() -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.canonical import FINGERPRINT_LENGTH
-from data_contracts.errors import DataError, NotFoundError
+from data_contracts.errors import DataError, HomeError, NotFoundError
 from data_contracts.rows import RowKind
 from infra.home import Home
 
@@ -103,6 +103,10 @@ class Warehouse:
 
     def completions(self, version: DatasetVersion, is_right: bool | None, limit: int) -> list[dict[str, Any]]:
         """Rollouts of a version in order: prompt (its last message), completion, reward, reason."""
+        if not version.path.is_file():
+            raise NotFoundError(
+                f"The rows of {version} are gone: {version.path} is missing.", "", "Run again."
+            )
         query = (
             "select problem_id, sample, prompt[-1].content as prompt, completion, reward, reason, ground_truth"
             " from read_parquet($path) where $is_right is null or (reward = 1.0) = $is_right limit $limit"
@@ -144,7 +148,16 @@ class Warehouse:
     def _open(self) -> Generator[duckdb.DuckDBPyConnection]:
         # One process writes or several read; a writer blocks readers too. So: everybody waits a turn.
         with self._home.lock("warehouse", holder="a dataset task"):
-            db = duckdb.connect(self._home.warehouse_path, config={"autoinstall_known_extensions": "false"})
+            try:
+                db = duckdb.connect(
+                    self._home.warehouse_path, config={"autoinstall_known_extensions": "false"}
+                )
+            except duckdb.Error as error:
+                raise HomeError(
+                    f"The warehouse {self._home.warehouse_path} cannot be used: {str(error).splitlines()[0]}",
+                    "the DuckDB file that Burnish wrote",
+                    "Restore it from a backup, or set BURNISH_HOME to another directory.",
+                ) from error
             try:
                 db.execute(_SCHEMA)
                 yield db

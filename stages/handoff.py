@@ -53,6 +53,15 @@ def encode(
     return list(encoded["input_ids"])
 
 
+def count_tokens(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Mapping[str, str]]]
+) -> list[int]:
+    """Tokens of each conversation, rendered in one batch."""
+    plain = [[dict(message) for message in messages] for messages in conversations]
+    encoded: Any = tokenizer.apply_chat_template(plain, tokenize=True, return_dict=True)
+    return [len(ids) for ids in encoded["input_ids"]]
+
+
 def stop_token_ids(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Tokens that end generation, by the model's generation config, else the tokenizer's."""
     ids: Any = None

@@ -11,7 +11,7 @@ from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import SFTConfig
 from stages.handoff import (
-    encode,
+    count_tokens,
     require_end_of_sequence,
     require_loss_mask,
     require_same_template,
@@ -41,8 +41,8 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     conversations = [row["messages"] for row in rows]
     kept = [
         messages
-        for messages in conversations
-        if config.packing or len(encode(tokenizer, messages)) <= config.max_length
+        for messages, tokens in zip(conversations, count_tokens(tokenizer, conversations), strict=True)
+        if config.packing or tokens <= config.max_length
     ]
     dropped = len(conversations) - len(kept)
     require_enough_rows(len(kept), config.global_batch, "conversations")

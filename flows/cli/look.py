@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
@@ -133,7 +134,7 @@ def samples(
     *,
     wrong: Annotated[bool, Parameter(negative=(), help="Only completions without full reward.")] = False,
     right: Annotated[bool, Parameter(negative=(), help="Only completions with full reward.")] = False,
-    limit: Annotated[int, Parameter(help="How many completions.")] = 10,
+    limit: Annotated[int, Parameter(help="How many completions.", validator=Number(gte=1))] = 10,
     json: Json = False,
 ) -> None:
     """Show completions with their verdicts: reward, and the reason for it.

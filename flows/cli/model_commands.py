@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
@@ -96,6 +97,8 @@ def promote(
         context.console.print(
             f"{promotion.model}/{promotion.version} is the champion{before}.", highlight=False
         )
+    if promotion.accuracy is None:
+        context.console.print("Nothing verified it: its recipe has no evaluate section.", highlight=False)
     context.console.print(
         f"Load it with transformers from models:/{promotion.model}@champion", highlight=False
     )
@@ -105,8 +108,8 @@ def chat(
     model: Annotated[str, Parameter(help="`tiny.grpo`, `tiny.grpo/3` or `tiny.grpo@champion`.")],
     *,
     prompt: Annotated[str | None, Parameter(help="Ask this once and end.")] = None,
-    temperature: Annotated[float, Parameter(help="0 is greedy.")] = 0.0,
-    max_tokens: Annotated[int, Parameter(help="Per reply.")] = 512,
+    temperature: Annotated[float, Parameter(help="0 is greedy.", validator=Number(gte=0))] = 0.0,
+    max_tokens: Annotated[int, Parameter(help="Per reply.", validator=Number(gte=1))] = 512,
 ) -> None:
     """Talk to a registered model. An empty line or Ctrl-D ends it.
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -20,6 +20,7 @@ from flows.summary import RunSummary, closing_sentences, summarise, summary_tabl
 from flows.view import LiveView, PlainView, RunView, SilentView, current_view
 from infra import records as states
 from infra.environment import run_environment
+from infra.ledger import Ledger
 from infra.run_server import run_server
 from infra.stage_processes import start_fork_server, this_process
 from stages.child import PRELOAD
@@ -173,7 +174,7 @@ def _execute(
         stop_requested.set(stop)
         to_do = sum(step.action is not Action.later for step in planned.steps)
         view = stack.enter_context(_view(context.console, to_do, quiet=quiet))
-        stack.enter_context(_stopping(stop, view))
+        stack.enter_context(_stopping(stop, view, context.ledger))
         current_view.set(view)
         document: Any = post_training(recipe.model_dump(mode="json"), force, until)
     return RunSummary.model_validate(document)
@@ -191,13 +192,12 @@ def _view(console: Console, num_stages: int, *, quiet: bool) -> Generator[RunVie
 
 
 @contextlib.contextmanager
-def _stopping(stop: threading.Event, view: RunView) -> Generator[None]:
+def _stopping(stop: threading.Event, view: RunView, ledger: Ledger) -> Generator[None]:
     """First Ctrl-C: stages write a checkpoint and stop. Second: at once."""
 
     def on_interrupt(_signal: int, _frame: object) -> None:
         if stop.is_set():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt
+            _leave_at_once(ledger)
         stop.set()
         view.say("Stopping: running stages write a checkpoint first. Ctrl-C again stops at once.")
 
@@ -206,6 +206,14 @@ def _stopping(stop: threading.Event, view: RunView) -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _leave_at_once(ledger: Ledger) -> NoReturn:
+    """Wait for no thread. Stages and servers see that this process is gone, and end by themselves."""
+    for run in ledger.runs(limit=20):
+        if run.pid == os.getpid() and run.state == states.RUNNING:
+            ledger.end_run(run.run_id, states.INTERRUPTED, None)
+    os._exit(130)
 
 
 def _print_summary(context: Context, summary: RunSummary) -> None:

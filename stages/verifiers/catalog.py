@@ -59,7 +59,7 @@ def require_gradable(problems: Iterable[Problem]) -> None:
     for position, problem in enumerate(problems):
         completion_of = _verifier(problem.verifier).completion_of
         completion = completion_of(problem.ground_truth) if completion_of else ""
-        place = f"Row {position}, verifier {problem.verifier}"
+        place = f"Row {position + 1}, verifier {problem.verifier}"
         try:
             verdict = verify(problem.verifier, problem.arguments, completion, problem.ground_truth)
         except DataError as error:
