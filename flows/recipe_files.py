@@ -171,6 +171,7 @@ def write_recipe(recipe: Recipe) -> str:
     text = StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.width = 1_000_000  # no folding: it changes text with control characters
     yaml.allow_unicode = False  # escapes what YAML readers take for line breaks, such as U+0085
     yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     yaml.dump(recipe.model_dump(mode="json", exclude_unset=True), text)

@@ -82,7 +82,10 @@ def finish(plan: Plan, home: Home, ledger: Ledger, stages: Iterable[str] | None 
         if stages is None or step.node.name in stages:
             execution = make_execution(step.node)
             output = output_path(home, execution)
-            output.mkdir() if step.node.makes_model else output.touch()
+            if step.node.makes_model:
+                output.mkdir()
+                output /= "model.safetensors"
+            output.touch()
             ledger.record(execution)
 
 

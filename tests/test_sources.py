@@ -173,30 +173,43 @@ def test_rows_keep_the_order_of_a_large_file(tmp_path: Path) -> None:
 GOOD_PROBLEM: dict[str, Any] = {"prompt": "1+2", "ground_truth": "3"}
 GOOD_CHAT: dict[str, Any] = {"messages": [USER, ASSISTANT]}
 GAPS: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "a field left out": ([GOOD_PROBLEM, {"prompt": "1+3"}], "row 2: ground_truth."),
-    "a field of null": ([{"prompt": None, "ground_truth": "3"}, GOOD_PROBLEM], "row 1: prompt."),
-    "a field of spaces": ([GOOD_PROBLEM, {"prompt": "1+3", "ground_truth": " "}], "row 2: ground_truth."),
-    "a prompt of spaces": ([{"prompt": " ", "ground_truth": "3"}], "row 1: prompt."),
+    "a field left out": ([GOOD_PROBLEM, {"prompt": "1+3"}], "row 2: ground_truth is missing."),
+    "a field of null": ([{"prompt": None, "ground_truth": "3"}, GOOD_PROBLEM], "row 1: prompt is missing."),
+    "a field of spaces": (
+        [GOOD_PROBLEM, {"prompt": "1+3", "ground_truth": " "}],
+        "row 2: ground_truth is empty.",
+    ),
+    "a prompt of spaces": ([{"prompt": " ", "ground_truth": "3"}], "row 1: prompt has a turn without text."),
     "a chosen left out": (
         [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "a", "rejected": "c"}],
-        "row 2: chosen.",
+        "row 2: chosen is missing.",
     ),
-    "a completion left out": ([{"prompt": "a", "completion": "b"}, {"prompt": "a"}], "row 2: messages."),
-    "no messages": ([GOOD_CHAT, {"messages": []}], "row 2: messages."),
-    "a conversation without an end": ([GOOD_CHAT, {"messages": [USER, ASSISTANT, USER]}], "row 2: messages."),
-    "a conversation of one": ([GOOD_CHAT, {"messages": [ASSISTANT]}], "row 2: messages."),
+    "a completion left out": (
+        [{"prompt": "a", "completion": "b"}, {"prompt": "a"}],
+        "row 2: completion is missing.",
+    ),
+    "no messages": ([GOOD_CHAT, {"messages": []}], "row 2: messages is missing."),
+    "a conversation without an end": (
+        [GOOD_CHAT, {"messages": [USER, ASSISTANT, USER]}],
+        "row 2: messages does not end with the assistant.",
+    ),
+    "a conversation of one": (
+        [GOOD_CHAT, {"messages": [ASSISTANT]}],
+        "row 2: messages has fewer than two turns.",
+    ),
     "an unknown role": (
         [GOOD_CHAT, {"messages": [{"role": "tool", "content": "x"}, ASSISTANT]}],
-        "row 2: messages.",
+        "row 2: messages has a role other than system, user, assistant.",
     ),
     "a message without content": (
         [GOOD_CHAT, {"messages": [{"role": "user"}, ASSISTANT]}],
-        "row 2: messages.",
+        "row 2: messages has a turn without text.",
     ),
     "six gaps": (
         [GOOD_PROBLEM, *[{"prompt": "x"}] * 6],
-        "6 missing or empty field(s): row 2: ground_truth; row 3: ground_truth; row 4: ground_truth; "
-        "row 5: ground_truth; row 6: ground_truth and 1 more.",
+        "6 bad field(s): "
+        + "; ".join(f"row {row}: ground_truth is missing" for row in range(2, 7))
+        + " and 1 more.",
     ),
 }
 
@@ -211,7 +224,9 @@ def test_a_gap_is_reported_by_row_and_field(gap: str, tmp_path: Path) -> None:
 
 
 def test_problems_that_nobody_can_judge_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"row 1: verifier\.(.|\n)*name one per row or in the recipe"):
+    with pytest.raises(
+        DataError, match=r"row 1: verifier is missing\.(.|\n)*name one per row or in the recipe"
+    ):
         _read(tmp_path / "rows.jsonl", [GOOD_PROBLEM], Defaults("mine", None, "{}"))
 
 
@@ -288,7 +303,9 @@ def test_the_case_of_a_suffix_does_not_matter(tmp_path: Path) -> None:
 
 def test_sql_selects_from_the_named_datasets() -> None:
     tables = {"left": pa.table({"n": [1, 2]}), "right": pa.table({"n": [2, 3]})}
-    assert select_rows('select n from "left" join "right" using (n)', tables).to_pylist() == [{"n": 2}]
+    assert select_rows('select n from "left" join "right" using (n)', tables, "dataset x").to_pylist() == [
+        {"n": 2}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -309,11 +326,16 @@ def test_sql_reaches_no_file_and_no_network(sql: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     with pytest.raises(DataError, match="The sql of a dataset fails"):
-        select_rows(sql.format(file=secret, folder=tmp_path), {"source": pa.table({"a": [1]})})
+        select_rows(sql.format(file=secret, folder=tmp_path), {"source": pa.table({"a": [1]})}, "dataset x")
     assert list(tmp_path.iterdir()) == [secret]
 
 
 @pytest.mark.parametrize("sql", ["selct 1", "from sauce", "select b from source", "", "select * from tables"])
 def test_sql_that_fails_is_reported_with_the_tables_it_may_name(sql: str) -> None:
     with pytest.raises(DataError, match="a query over source"):
-        select_rows(sql, {"source": pa.table({"a": [1]})})
+        select_rows(sql, {"source": pa.table({"a": [1]})}, "dataset x")
+
+
+def test_objects_are_not_taken_for_text(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="prompt holds objects"):
+        _read(tmp_path / "rows.jsonl", [{"prompt": {"a": 1}, "completion": "x"}])

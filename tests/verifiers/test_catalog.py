@@ -64,7 +64,7 @@ def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth() 
     rows = [make_problem("exact_number"), make_problem("exact_number", "eighteen")]
     with pytest.raises(GroundTruthError) as refusal:
         require_gradable(rows)
-    assert "Row 1" in refusal.value.found
+    assert "Row 2" in refusal.value.found
     assert "exact_number" in refusal.value.found
     assert "'eighteen'" in refusal.value.found
     assert refusal.value.do
@@ -72,11 +72,11 @@ def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth() 
 
 def test_a_ground_truth_its_own_verifier_rejects_is_refused_with_the_reason() -> None:
     with pytest.raises(
-        GroundTruthError, match=r"Row 0.*math_expression.*'\}\{' gets reward 0 \(no final answer"
+        GroundTruthError, match=r"Row 1.*math_expression.*'\}\{' gets reward 0 \(no final answer"
     ):
         require_gradable([make_problem("math_expression", "}{")])
 
 
 def test_bad_arguments_are_found_before_any_completion_and_name_the_row() -> None:
-    with pytest.raises(DataError, match="Row 0, verifier format"):
+    with pytest.raises(DataError, match="Row 1, verifier format"):
         require_gradable([make_problem("format", "", '{"max_characters": 0}')])
