@@ -325,7 +325,7 @@ def test_sql_selects_from_the_named_datasets() -> None:
 def test_sql_reaches_no_file_and_no_network(sql: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    with pytest.raises(DataError, match="The sql of a dataset fails"):
+    with pytest.raises(DataError, match="The sql of dataset x fails"):
         select_rows(sql.format(file=secret, folder=tmp_path), {"source": pa.table({"a": [1]})}, "dataset x")
     assert list(tmp_path.iterdir()) == [secret]
 
