@@ -141,17 +141,17 @@ FILES: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
     "a row without its field": (
         "tosses.jsonl",
         lambda path: write_jsonl(path, [RIGHT] * 16 + [{"prompt": "toss 2"}] + [RIGHT] * 16),
-        ["Dataset tosses", "row 17", "messages", "Complete or remove"],
+        ["Dataset tosses", "row 17: completion is missing", "Complete or remove"],
     ),
     "a ground truth left empty": (
         "calls.jsonl",
         lambda path: write_jsonl(path, [CALL, CALL | {"ground_truth": ""}] * 8),
-        ["Dataset calls: 8 missing", "row 2: ground_truth", "and 3 more"],
+        ["Dataset calls: 8 bad", "row 2: ground_truth is empty", "and 3 more"],
     ),
     "a ground truth its verifier rejects": (
         "calls.jsonl",
         lambda path: write_jsonl(path, [CALL] * 3 + [CALL | {"ground_truth": "heads"}] * 13),
-        ["Dataset calls", "Row 3", "'heads' is no number"],
+        ["Dataset calls", "Row 4", "'heads' is no number"],
     ),
     "columns of nothing known": (
         "tosses.jsonl",
