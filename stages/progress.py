@@ -3,7 +3,6 @@
 A file and not a pipe: when the parent dies, a pipe would kill the child in its last checkpoint.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -71,9 +70,3 @@ class ProgressCallback(TrainerCallback):
             numbers[f"{self._prefix}/tokens_per_second"] = tokens / self._progress.seconds()
         self.last |= numbers
         self._progress.report(state.global_step, state.max_steps, numbers)
-
-
-def announce(path: Path) -> None:
-    """The empty first line: this process is alive."""
-    with path.open("a") as file:
-        file.write(json.dumps({}) + "\n")

@@ -1,6 +1,5 @@
 """`burnish init` and `burnish recipes`."""
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -86,8 +85,3 @@ def init(
     for name, count in counts.items():
         console.print(f"{name}: {count} rows, all readable", highlight=False)
     console.print(f"Wrote {path}. Next: [bold]burnish plan {path}[/], then [bold]burnish run {path}[/]")
-
-
-def quoted(value: object) -> str:
-    """A value as YAML reads it back: JSON is YAML."""
-    return json_module.dumps(value)
