@@ -41,6 +41,9 @@ class StageJob(Config):
     base: ModelInput | None = None
     """The pipeline's first model, whose tokenizer and chat template every later one must share."""
 
+    adapter_base: ModelInput | None = None
+    """The weights below the start's adapter, for a stage that continues that adapter."""
+
     rows: tuple[RowsInput, ...] = ()
     compare_with: tuple[RowsInput, ...] = ()
     work_dir: Path

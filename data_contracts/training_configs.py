@@ -17,9 +17,10 @@ class LoRA(Config):
     alpha: PositiveInt = 32
     dropout: Fraction = 0.0
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-    output: Literal["merge"] = "merge"
-    """What the stage hands on: `merge` folds the adapter into full weights, so that the next stage starts
-    a fresh adapter and its reference model is, without ambiguity, this stage's start."""
+    start_adapter: Literal["merge", "continue"] | None = None
+    """Required where the start was trained with LoRA itself. `merge`: a new adapter on the start's merged
+    weights. `continue`: the start's own adapter, trained further on the weights below it. Either way the
+    reference model is the start, and every stage hands on both merged weights and its adapter."""
 
 
 class TrainingConfig(Config):
@@ -77,7 +78,8 @@ class SFTConfig(EpochTrainingConfig):
     global_batch: PositiveInt = 128
     max_length: PositiveInt = 4096
     packing: bool = False
-    """Fill sequences of `max_length` with several rows (padding-free attention, so GPU kernels only)."""
+    """Fill sequences of `max_length` with several rows, which do not see each other. `global_batch` and
+    `epochs` then count sequences."""
 
 
 class DPOConfig(EpochTrainingConfig):

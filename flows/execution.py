@@ -18,7 +18,7 @@ from data_contracts.errors import BurnishError, Interrupted
 from data_contracts.jobs import Progress, StageJob
 from data_contracts.stage_configs import MODEL_KINDS
 from flows.datasets import build_table
-from flows.nodes import Node
+from flows.nodes import Node, adapter_base
 from flows.plan import Plan
 from flows.preflight import Prepared
 from flows.recipe import DatasetConfig
@@ -157,6 +157,9 @@ class PipelineRun:
             seed=self.plan.recipe.seed,
             start=results.model_input(node.start) if node.start else None,
             base=results.model_input("base") if node.start else None,
+            adapter_base=results.model_input(below)
+            if (below := adapter_base(self.nodes, node.name))
+            else None,
             rows=tuple(results.rows_input(parent, weight) for parent, weight in node.rows.items()),
             compare_with=tuple(results.rows_input(parent, 1.0) for parent in node.compare_with),
             work_dir=self.home.work_dir / node.key,

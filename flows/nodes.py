@@ -14,6 +14,7 @@ from typing import Any
 from data_contracts.canonical import fingerprint
 from data_contracts.errors import DataError, RecipeError
 from data_contracts.stage_configs import MODEL_KINDS, AnyConfig, EvaluateConfig, VerifyConfig
+from data_contracts.training_configs import TrainingConfig
 from flows.code_identity import code_fingerprint
 from flows.recipe import DatasetConfig, Recipe
 
@@ -90,6 +91,24 @@ def model_ancestors(nodes: Mapping[str, Node], name: str) -> list[str]:
         chain.append(start)
         start = nodes[start].start
     return chain
+
+
+def adapter_base(nodes: Mapping[str, Node], name: str) -> str | None:
+    """The model below the adapter that stage `name` continues; None for a stage that continues none."""
+    below = None
+    while _continues(nodes[name].config):
+        start = nodes[name].start
+        assert start is not None
+        name, below = start, nodes[start].start
+    return below
+
+
+def _continues(config: AnyConfig | DatasetConfig) -> bool:
+    return (
+        isinstance(config, TrainingConfig)
+        and config.lora is not None
+        and config.lora.start_adapter == "continue"
+    )
 
 
 def _add_dataset(

@@ -85,10 +85,14 @@ def _last_model(ledger: Ledger, pipeline: str, known: set[str]) -> str:
     """The model of the pipeline's newest run that nothing else was trained from."""
     runs = [run for run in ledger.runs(pipeline) if run.summary and run.summary["lines"]]
     models = [line["model"].partition("/")[0] for run in runs[:1] for line in (run.summary or {})["lines"]]
+    if not known:
+        raise NotFoundError(
+            "No model is registered in this home yet.", "a finished run", "`burnish run tiny` makes one."
+        )
     if not models or models[-1] not in known:
         raise NotFoundError(
             f"There is no model or finished pipeline {pipeline!r}.",
-            f"one of {', '.join(sorted(known)) or 'none yet'}",
+            f"one of {', '.join(sorted(known))}",
             "See `burnish models`.",
         )
     return models[-1]

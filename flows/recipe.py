@@ -17,6 +17,7 @@ from data_contracts.stage_configs import (
     RunSettings,
     StageConfig,
 )
+from data_contracts.training_configs import LoRA, TrainingConfig
 from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt
 
 
@@ -99,12 +100,40 @@ class Recipe(Config):
                 self._require_known("evaluate.rows", source, tables)
         return self
 
+    @model_validator(mode="after")
+    def _adapters_are_merged_or_continued(self) -> Self:
+        for name, stage in self.stages.items():
+            if isinstance(stage, TrainingConfig) and stage.lora is not None:
+                start = self.stages.get(stage.start)
+                below = start.lora if isinstance(start, TrainingConfig) else None
+                _require_adapter_choice(f"stages.{name}.lora", stage.lora, stage.start, below)
+        return self
+
     @staticmethod
     def _require_known(place: str, name: str, known: Sequence[str]) -> None:
         if name not in known:
             raise ValueError(
                 f"{place} names {name!r}, which is not there. {nearest(name, known)}Known: {', '.join(known)}"
             )
+
+
+def _require_adapter_choice(place: str, lora: LoRA, start: str, below: LoRA | None) -> None:
+    if below is None and lora.start_adapter is not None:
+        raise ValueError(
+            f"{place}.start_adapter is {lora.start_adapter}, but {start} was trained without LoRA; leave it out"
+        )
+    if below is not None and lora.start_adapter is None:
+        raise ValueError(
+            f"{place}: {start} was trained with LoRA too; say start_adapter: merge (a new adapter on its merged "
+            f"weights) or start_adapter: continue (its own adapter, trained further)"
+        )
+    if below is not None and lora.start_adapter == "continue":
+        for field in ("rank", "alpha", "targets"):
+            ours, theirs = getattr(lora, field), getattr(below, field)
+            if ours != theirs:
+                raise ValueError(
+                    f"{place} continues the adapter of {start}: {field} is {ours}, there {theirs}"
+                )
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

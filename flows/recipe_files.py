@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import ComposerError
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from data_contracts import stage_configs, training_configs
@@ -36,7 +38,7 @@ def find_recipe(name: str) -> Path:
     if path.is_file():
         return path
     raise RecipeError(
-        f"There is no recipe {name!r}.",
+        f"{name} is a directory." if path.is_dir() else f"There is no recipe {name!r}.",
         f"a file, or a shipped recipe: {', '.join(shipped)}",
         f"{nearest(name, list(shipped))}`burnish init my.yaml` writes one for your own files.",
     )
@@ -75,18 +77,29 @@ def _parse_yaml(path: Path) -> dict[str, Any]:
         document = YAML(typ="safe", pure=True).load(path.read_text())
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise RecipeError(
-            f"{path}, line {line}: {error.problem}.", "YAML", "Check the indentation."
-        ) from error
+        raise RecipeError(f"{path}, line {line}: {error.problem}.", "plain YAML", _hint(error)) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not text.", "a YAML file", "Check the path.") from error
     except YAMLError as error:
         raise RecipeError(f"{path} is not YAML: {error}", "a YAML file", "Check the path.") from error
     if not isinstance(document, dict):
+        found = "is empty" if document is None else f"holds a {type(document).__name__}, not fields"
         raise RecipeError(
-            f"{path} holds {type(document).__name__}.", "a mapping with name, base, datasets, stages"
+            f"{path} {found}.",
+            "a mapping with name, base, datasets, stages",
+            "`burnish recipes tiny` prints an example.",
         )
     return document
+
+
+def _hint(error: MarkedYAMLError) -> str:
+    if isinstance(error, DuplicateKeyError):
+        return "Keep one of the two."
+    if isinstance(error, ComposerError):
+        return "One file is one recipe: remove the second document (after ---)."
+    if isinstance(error, ConstructorError):
+        return "Remove the tag (the word after !)."
+    return "Check the indentation, and that brackets and quotes are closed."
 
 
 def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:

@@ -13,8 +13,9 @@ def run_environment(
     added = server_environment(home.path) | {
         "BURNISH_HOME": str(home.path),
         # OpenMP threads that wait by spinning take the cores from whoever works: ten times slower with two
-        # busy processes on two cores, no faster alone.
+        # busy processes on two cores. GNU's may spin for some microseconds, which is as fast as for ever.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "1000",
         "TOKENIZERS_PARALLELISM": "false",
         "TORCHINDUCTOR_CACHE_DIR": str(home.path / "cache" / "torchinductor"),  # made by its mere import
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -184,4 +184,5 @@ def publish_directory(source: Path, target: Path) -> None:
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in directory.iterdir()}
+    files = (file for file in directory.rglob("*") if file.is_file())
+    return {file.relative_to(directory).as_posix(): file.stat().st_size for file in files}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_contracts.errors import StageError
 
-PUBLISHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".md")
+PUBLISHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
 
 
 def publishable_files(directory: Path) -> list[Path]:

@@ -18,13 +18,13 @@ from typing import Literal
 
 import mlflow.artifacts
 from filelock import FileLock
-from mlflow.entities import LifecycleStage, LoggedModelOutput, Metric, Param
+from mlflow.entities import LifecycleStage, Metric, Param
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
 
 from data_contracts.errors import NotFoundError
+from infra.logged_models import log_model, require_copies
 from infra.mlflow_database import connect
 from infra.mlflow_datasets import UsedDataset, dataset_input
 from infra.mlflow_names import metric_name, parameter_text, tags_equal
@@ -109,14 +109,18 @@ class ModelRegistry:
     def register_model(
         self, run_id: str, name: str, directory: Path, stage_key: str, tags: Mapping[str, str]
     ) -> int:
-        """The version of `name` that holds this stage key's weights, made unless it is there already."""
+        """The version of `name` that holds this stage key's weights, made unless it is there already.
+
+        One whose files somebody removed is filled again.
+        """
         files = publishable_files(directory)
         identity = {"burnish.stage_key": stage_key, "burnish.content": content_hash(directory, files)}
         with self._lock():
             registered = self._versions(f"name = '{name}' and {tags_equal(identity)}")
             if registered:
+                require_copies(self._client, registered[0], directory, files)
                 return int(registered[0].version)
-            model_id = self._log_model(run_id, name, directory, files, identity)
+            model_id = log_model(self._client, run_id, name.replace(".", "-"), directory, files, identity)
             if name not in self._models():
                 self._client.create_registered_model(name)
             version = self._client.create_model_version(
@@ -187,29 +191,6 @@ class ModelRegistry:
             page = self._client.search_model_versions(filter_string, page_token=page.token)
             versions += page
         return versions
-
-    def _log_model(
-        self, run_id: str, name: str, directory: Path, files: list[Path], identity: dict[str, str]
-    ) -> str:
-        """Copy `files` into a logged model of the run; one left behind by a killed process is finished."""
-        run = self._client.get_run(run_id)
-        leftovers = self._client.search_logged_models([run.info.experiment_id], tags_equal(identity))
-        model = (
-            leftovers[0]
-            if leftovers
-            else self._client.create_logged_model(
-                run.info.experiment_id, name.replace(".", "-"), source_run_id=run_id, tags=identity
-            )
-        )
-        get_artifact_repository(model.artifact_location).delete_artifacts()
-        for file in files:
-            parent = file.parent.relative_to(directory).as_posix()
-            self._client.log_model_artifact(model.model_id, str(file), None if parent == "." else parent)
-        self._client.finalize_logged_model(model.model_id, "READY")
-        outputs = run.outputs.model_outputs if run.outputs else []
-        if model.model_id not in {output.model_id for output in outputs}:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-        return model.model_id
 
     def _experiment_id(self, pipeline: str) -> str:
         with self._lock():

@@ -52,7 +52,14 @@ def _download(config: BaseModelConfig) -> Path:
             snapshot_download(
                 config.model,
                 revision=config.revision,
-                allow_patterns=["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt"],
+                allow_patterns=[
+                    "*.safetensors",
+                    "*.safetensors.index.json",
+                    "*.json",
+                    "*.jinja",
+                    "*.txt",
+                    "*.model",
+                ],
             )
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -16,7 +16,7 @@ from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import DPOConfig
 from stages.checkpoint import fingerprint_model
 from stages.handoff import (
-    encode,
+    encode_all,
     require_end_of_sequence,
     require_first_loss,
     require_reference,
@@ -25,7 +25,7 @@ from stages.handoff import (
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
     load_policy,
-    lora_config,
+    new_adapter,
     num_steps,
     read_mixed_rows,
     require_enough_rows,
@@ -46,13 +46,14 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
         {"prompt": row["prompt"], **{side: _completion(row[side]) for side in ("chosen", "rejected")}}
         for row in rows
     ]
+    chosen, rejected = (
+        encode_all(tokenizer, [[*pair["prompt"], *pair[side]] for pair in pairs])
+        for side in ("chosen", "rejected")
+    )
     kept = [
         pair
-        for pair in pairs
-        if all(
-            len(encode(tokenizer, [*pair["prompt"], *pair[side]])) <= config.max_length
-            for side in ("chosen", "rejected")
-        )
+        for pair, better, worse in zip(pairs, chosen, rejected, strict=True)
+        if max(len(better), len(worse)) <= config.max_length
     ]
     require_enough_rows(len(kept), 1, "preference pairs")
     batch = min(config.global_batch, len(kept))
@@ -72,7 +73,7 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
         ),
         train_dataset=Dataset.from_list(kept),
         processing_class=tokenizer,
-        peft_config=lora_config(config.lora),
+        peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
     first_loss = _first_loss(trainer)
@@ -98,7 +99,7 @@ def _reference_key(job: StageJob, config: DPOConfig) -> str:
     """Weights, rows and what shapes the log-probabilities of one on the other."""
     assert job.start is not None
     rows = [(r.fingerprint, r.weight) for r in job.rows]
-    parts = (job.start.fingerprint, rows, config.max_length, config.dtype, job.seed, config.lora is not None)
+    parts = (job.start.fingerprint, rows, config.max_length, config.dtype, job.seed, config.lora)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

@@ -11,11 +11,11 @@ from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_r
 from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import GRPOConfig
-from stages.handoff import encode, require_end_of_sequence, require_same_template
+from stages.handoff import encode_all, require_end_of_sequence, require_same_template
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
     load_policy,
-    lora_config,
+    new_adapter,
     read_mixed_rows,
     require_enough_rows,
     save_trained,
@@ -38,10 +38,11 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     tokenizer = require_same_template(job.base.path, job.start.path)
     require_end_of_sequence(job.start.path, tokenizer)
     problems = Dataset(read_mixed_rows(job.rows, _COLUMNS, job.seed)).to_list()
+    prompts = encode_all(tokenizer, [problem["prompt"] for problem in problems], prompt=True)
     kept = [
         problem
-        for problem in problems
-        if len(encode(tokenizer, problem["prompt"], prompt=True)) <= config.max_prompt_length
+        for problem, ids in zip(problems, prompts, strict=True)
+        if len(ids) <= config.max_prompt_length
     ]
     prompts_per_round = config.prompts_per_step * config.steps_per_generation
     require_enough_rows(len(kept), prompts_per_round, "problems")
@@ -74,7 +75,7 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
         ),
         train_dataset=Dataset.from_list(kept),
         processing_class=tokenizer,
-        peft_config=lora_config(config.lora),
+        peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
     train(trainer)

@@ -47,19 +47,21 @@ def encode(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], *, prompt: bool = False
 ) -> list[int]:
     """Token ids of a conversation; with `prompt`, up to where the assistant begins."""
-    encoded: Any = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], tokenize=True, add_generation_prompt=prompt, return_dict=True
-    )
-    return list(encoded["input_ids"])
+    return encode_all(tokenizer, [messages], prompt=prompt)[0]
 
 
-def count_tokens(
-    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Mapping[str, str]]]
-) -> list[int]:
-    """Tokens of each conversation, rendered in one batch."""
+def encode_all(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    *,
+    prompt: bool = False,
+) -> list[list[int]]:
+    """Token ids of each conversation, tokenized in one batch."""
     plain = [[dict(message) for message in messages] for messages in conversations]
-    encoded: Any = tokenizer.apply_chat_template(plain, tokenize=True, return_dict=True)
-    return [len(ids) for ids in encoded["input_ids"]]
+    encoded: Any = tokenizer.apply_chat_template(
+        plain, tokenize=True, add_generation_prompt=prompt, return_dict=True
+    )
+    return encoded["input_ids"]
 
 
 def stop_token_ids(path: Path, tokenizer: PreTrainedTokenizerBase) -> set[int]:

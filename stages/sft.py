@@ -1,17 +1,23 @@
 """Supervised fine-tuning on conversations: the loss touches the assistant's turns and nothing else."""
 
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl.chat_template_utils import get_training_chat_template, has_generation_markers
+from trl.data_utils import common_prefix_length, pack_dataset
 from trl.trainer.sft_config import SFTConfig as TRLConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
-from data_contracts.errors import StageError
+from data_contracts.errors import LossMaskError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import SFTConfig
 from stages.handoff import (
-    count_tokens,
+    IGNORED,
+    encode_all,
     require_end_of_sequence,
     require_loss_mask,
     require_same_template,
@@ -20,7 +26,7 @@ from stages.handoff import (
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
     load_policy,
-    lora_config,
+    new_adapter,
     num_steps,
     read_mixed_rows,
     require_enough_rows,
@@ -37,69 +43,94 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     assert job.start is not None and job.base is not None
     tokenizer = require_same_template(job.base.path, job.start.path)
     require_end_of_sequence(job.start.path, tokenizer)
-    rows = Dataset(read_mixed_rows(job.rows, ["messages"], job.seed)).to_list()
-    conversations = [row["messages"] for row in rows]
-    kept = [
-        messages
-        for messages, tokens in zip(conversations, count_tokens(tokenizer, conversations), strict=True)
-        if config.packing or tokens <= config.max_length
-    ]
-    dropped = len(conversations) - len(kept)
-    require_enough_rows(len(kept), config.global_batch, "conversations")
+    conversations, dropped = _read_conversations(job, config, tokenizer)
+    _require_masks(tokenizer, conversations, stop_token_ids(job.start.path, tokenizer))
+    sequences = conversations.select_columns(["input_ids", "labels"])
+    if config.packing:
+        sequences = pack_dataset(sequences, config.max_length)
+    require_enough_rows(len(sequences), config.global_batch, "sequences")
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
     progress = ProgressCallback(ProgressFile(job.progress_path), "sft")
     trainer = SFTTrainer(
         model=load_policy(job, config),
         args=TRLConfig(
-            **trainer_arguments(job, config, num_steps(config, len(kept))),
+            **trainer_arguments(job, config, num_steps(config, len(sequences))),
             per_device_train_batch_size=micro_batch,
             gradient_accumulation_steps=config.global_batch // micro_batch,
             max_length=config.max_length,
             packing=config.packing,
-            **_loss_on_completions(kept),
+            dataset_kwargs={"skip_prepare_dataset": True},
         ),
-        train_dataset=Dataset.from_list(_rows_for_trainer(kept)),
+        train_dataset=sequences,
         processing_class=tokenizer,
-        peft_config=lora_config(config.lora),
+        peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
-    if not config.packing:
-        _require_masks(trainer, kept, stop_token_ids(job.start.path, tokenizer))
     train(trainer)
-    notes = [
-        f"{dropped} of {len(conversations)} conversations longer than {config.max_length} tokens dropped"
+    counts = {"sft/rows": float(len(conversations)), "sft/sequences": float(len(sequences))}
+    read = dropped + len(conversations)
+    notes = [f"{dropped} of {read} conversations longer than {config.max_length} tokens dropped"]
+    return save_trained(trainer, job, progress, counts, notes if dropped else [])
+
+
+def _read_conversations(
+    job: StageJob, config: SFTConfig, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Dataset, int]:
+    """Conversations that fit, with `input_ids` and `labels`; and how many were too long."""
+    rows = Dataset(read_mixed_rows(job.rows, ["messages"], job.seed))
+    tokenized = rows.map(partial(_tokenize, tokenizer=tokenizer), batched=True)
+    table: pa.Table = tokenized.data.table
+    fits = table["num_tokens"].to_numpy() <= config.max_length
+    return Dataset(table.filter(pa.array(fits))), int((~fits).sum())
+
+
+def _tokenize(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Token ids, and labels that leave out everything before the last turn, or between several."""
+    conversations = batch["messages"]
+    all_ids = encode_all(tokenizer, conversations)
+    prompts = encode_all(tokenizer, [messages[:-1] for messages in conversations], prompt=True)
+    begins = [common_prefix_length(prompt, ids) for prompt, ids in zip(prompts, all_ids, strict=True)]
+    labels = [[IGNORED] * begin + ids[begin:] for begin, ids in zip(begins, all_ids, strict=True)]
+    several = [number for number, messages in enumerate(conversations) if _num_completions(messages) > 1]
+    if several:
+        marked = _encode_marked(tokenizer, [conversations[number] for number in several])
+        for number, (ids, its_labels) in zip(several, marked, strict=True):
+            all_ids[number], labels[number] = ids, its_labels
+    return {"input_ids": all_ids, "labels": labels, "num_tokens": [len(ids) for ids in all_ids]}
+
+
+def _num_completions(messages: list[dict[str, str]]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
+
+
+def _encode_marked(
+    tokenizer: PreTrainedTokenizerBase, conversations: list[list[dict[str, str]]]
+) -> list[tuple[list[int], list[int]]]:
+    """Ids and labels by the template's own marks of the assistant's part; TRL knows those of many models."""
+    template: Any = tokenizer.chat_template
+    if not has_generation_markers(template):
+        try:
+            template = get_training_chat_template(tokenizer)
+        except ValueError as error:
+            raise LossMaskError(
+                "A conversation has several turns of the assistant, which the chat template does not mark.",
+                "{% generation %} round the assistant's part, or a template that TRL knows",
+                "Mark it, or give rows with one completion each.",
+            ) from error
+    encoded: Any = tokenizer.apply_chat_template(
+        conversations,
+        chat_template=template,
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    return [
+        (ids, [token if is_marked else IGNORED for token, is_marked in zip(ids, mask, strict=True)])
+        for ids, mask in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
     ]
-    return save_trained(trainer, job, progress, {"sft/rows": float(len(kept))}, notes if dropped else [])
 
 
-def _is_single_turn(conversations: list[list[dict[str, str]]]) -> bool:
-    return all(sum(m["role"] == "assistant" for m in messages) == 1 for messages in conversations)
-
-
-def _loss_on_completions(conversations: list[list[dict[str, str]]]) -> dict[str, Any]:
-    # One assistant turn: prompt and completion, which every chat template can render. Several: the template
-    # must mark them itself, and TRL patches the well-known ones.
-    if _is_single_turn(conversations):
-        return {"completion_only_loss": True}
-    return {"assistant_only_loss": True}
-
-
-def _rows_for_trainer(conversations: list[list[dict[str, str]]]) -> list[dict[str, Any]]:
-    if _is_single_turn(conversations):
-        return [{"prompt": messages[:-1], "completion": messages[-1:]} for messages in conversations]
-    return [{"messages": messages} for messages in conversations]
-
-
-def _require_masks(trainer: SFTTrainer, conversations: list[list[dict[str, str]]], stops: set[int]) -> None:
-    prepared: Any = trainer.train_dataset
-    tokenizer: Any = trainer.processing_class
-    if len(prepared) != len(conversations):
-        raise StageError(
-            f"TRL prepared {len(prepared)} of {len(conversations)} conversations.",
-            "all of them, since too long ones were dropped before",
-            "Please report this recipe.",
-        )
-    for position, messages in enumerate(conversations[:_CHECKED_ROWS]):
-        row = prepared[position]
-        completions = [m["content"] for m in messages if m["role"] == "assistant"]
+def _require_masks(tokenizer: PreTrainedTokenizerBase, conversations: Dataset, stops: set[int]) -> None:
+    for row in conversations.select(range(min(_CHECKED_ROWS, len(conversations)))).to_list():
+        completions = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
         require_loss_mask(tokenizer, row["input_ids"], row["labels"], completions, stops)

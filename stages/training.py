@@ -18,7 +18,8 @@ from transformers.trainer_utils import get_last_checkpoint
 from data_contracts.errors import StageError
 from data_contracts.jobs import INTERRUPTED_EXIT, RowsInput, StageJob, StageResult
 from data_contracts.training_configs import EpochTrainingConfig, LoRA, TrainingConfig
-from stages.checkpoint import fingerprint_model, load_model, save_model
+from stages.checkpoint import fingerprint_model, load_adapter, load_model, save_adapter, save_model
+from stages.handoff import require_reference
 from stages.progress import ProgressCallback
 
 _LOGS_PER_STAGE = 50
@@ -39,15 +40,21 @@ def repeat_by_weight(table: pa.Table, weight: float, random: np.random.Generator
     return pa.concat_tables([*[table] * int(copies), table.take(pa.array(np.sort(drawn), pa.int64()))])
 
 
-def load_policy(job: StageJob, config: TrainingConfig) -> PreTrainedModel:
-    """The start's weights: in float32 when all are trained, as `dtype` under an adapter."""
+def load_policy(job: StageJob, config: TrainingConfig) -> PreTrainedModel | PeftModel:
+    """The start's weights: in float32 when all are trained, as `dtype` under an adapter.
+
+    An adapter that is continued comes on the weights it was trained on; TRL keeps a copy of it as reference.
+    """
     assert job.start is not None
-    return load_model(job.start.path, config.dtype if config.lora else "float32")
+    if job.adapter_base is None or config.lora is None:
+        return load_model(job.start.path, config.dtype if config.lora else "float32")
+    require_reference(fingerprint_model(job.adapter_base.path), job.adapter_base.fingerprint)
+    return load_adapter(load_model(job.adapter_base.path, config.dtype), job.start.path, config.lora.dropout)
 
 
-def lora_config(lora: LoRA | None) -> LoraConfig | None:
-    """PEFT's config of an adapter."""
-    if lora is None:
+def new_adapter(lora: LoRA | None) -> LoraConfig | None:
+    """PEFT's config of the adapter a stage begins, if it begins one."""
+    if lora is None or lora.start_adapter == "continue":
         return None
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     return LoraConfig(
@@ -128,9 +135,10 @@ def save_trained(
     """Write the trained model, an adapter merged into full weights, and describe it."""
     assert job.start is not None
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(model, PeftModel):
-        model = model.merge_and_unload()
     job.output_dir.mkdir(parents=True)
+    if isinstance(model, PeftModel):
+        save_adapter(model, (job.adapter_base or job.start).fingerprint, job.output_dir)
+        model = model.merge_and_unload(adapter_names=["default"])
     save_model(model, job.start.path, job.output_dir)
     return StageResult(
         output="model",

@@ -20,7 +20,7 @@ from data_contracts.jobs import RowsInput, StageJob, StageResult
 from data_contracts.stage_configs import VerifyConfig
 from stages.checkpoint import load_model
 from stages.comparison import paired_comparison, pass_at_k, wilson_interval
-from stages.handoff import encode, require_same_template, stop_token_ids
+from stages.handoff import encode_all, require_same_template, stop_token_ids
 from stages.progress import ProgressFile
 from stages.sampling import Sample, sample_completions, sample_with_vllm
 from stages.training import read_mixed_rows
@@ -142,7 +142,7 @@ def _samples(job: StageJob, config: VerifyConfig, problems: list[Row]) -> Iterat
     assert job.start is not None and job.base is not None
     tokenizer = require_same_template(job.base.path, job.start.path)
     stops = stop_token_ids(job.start.path, tokenizer)
-    prompts = [encode(tokenizer, problem["prompt"], prompt=True) for problem in problems]
+    prompts = encode_all(tokenizer, [problem["prompt"] for problem in problems], prompt=True)
     # Different stages must not draw alike: the seed follows from what is sampled.
     seed = int(fingerprint([job.seed, job.start.fingerprint, config.samples])[:8], 16)
     if config.sampler == "vllm":

@@ -50,6 +50,12 @@ def test_a_home_that_cannot_be_a_directory_is_refused(below: str, tmp_path: Path
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_quotation_mark_in_the_path_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="has a quotation mark in its path"):
+        open_home(tmp_path / "somebody's home")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_newer_home_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "home.json").write_text(json.dumps({"format": HOME_FORMAT + 1}))
     with pytest.raises(HomeError, match=f"newer Burnish \\(format {HOME_FORMAT + 1}\\)"):

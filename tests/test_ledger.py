@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from data_contracts.errors import HomeError
 from flows.nodes import Node, file_sha256, make_nodes
 from flows.plan import cached_digest
 from infra import records as states
@@ -156,3 +157,10 @@ def test_a_failed_write_leaves_nothing_behind(ledger: Ledger, nodes: dict[str, N
     assert ledger.find_by_stage("small", "sft") == []
     ledger.record(make_execution(nodes["sft"]))
     assert len(ledger.find_by_stage("small", "sft")) == 1
+
+
+def test_a_damaged_ledger_is_named_and_left_alone(path: Path) -> None:
+    path.write_text("no database" * 100)
+    with pytest.raises(HomeError, match=r"The ledger .*ledger\.db cannot be used: file is not a database"):
+        Ledger(path)
+    assert path.read_text() == "no database" * 100

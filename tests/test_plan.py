@@ -13,7 +13,7 @@ from data_contracts import stage_configs, training_configs
 from data_contracts.errors import DataError, NotFoundError, RecipeError
 from data_contracts.vocabulary import Config
 from flows import code_identity
-from flows.nodes import file_sha256, make_nodes
+from flows.nodes import adapter_base, file_sha256, make_nodes
 from flows.plan import Action, Plan, make_plan, output_path
 from flows.recipe import DatasetConfig, Recipe
 from flows.recipe_files import check_recipe
@@ -257,7 +257,7 @@ _HUB = {"hub": "a/b", "hub_revision": "c0ffee"}
 
 BASELINES: dict[type[Config], dict[str, Any]] = {
     stage_configs.SFTConfig: {"kind": "sft", "start": "base", "rows": "worked", "steps": 2},
-    training_configs.LoRA: {},
+    training_configs.LoRA: {"start_adapter": "merge"},
     stage_configs.DPOConfig: {"kind": "dpo", "start": "base", "rows": "worked", "steps": 2},
     stage_configs.GRPOConfig: {"kind": "grpo", "start": "base", "rows": "problems", "steps": 12},
     stage_configs.VerifyConfig: {"kind": "verify", "start": "base", "rows": "problems"},
@@ -271,7 +271,13 @@ BASELINES: dict[type[Config], dict[str, Any]] = {
 }
 CHANGES: dict[type[Config], dict[str, Any]] = {
     stage_configs.SFTConfig: _EPOCH_TRAINING | {"packing": True},
-    training_configs.LoRA: {"rank": 8, "alpha": 8, "dropout": 0.1, "targets": ["q_proj"]},
+    training_configs.LoRA: {
+        "rank": 8,
+        "alpha": 8,
+        "dropout": 0.1,
+        "targets": ["q_proj"],
+        "start_adapter": "continue",
+    },
     stage_configs.DPOConfig: _EPOCH_TRAINING | {"loss": "sigmoid", "beta": 4},
     stage_configs.GRPOConfig: _TRAINING
     | {
@@ -388,7 +394,7 @@ def _placed(config: type[Config], values: dict[str, Any]) -> dict[str, Any]:
     if config is Recipe:
         return values
     if config is training_configs.LoRA:
-        return {"stages.sft.lora": values}
+        return {"stages.sft.lora": {}, "stages.dpo.lora": values}
     place = {
         stage_configs.BaseModelConfig: "base",
         stage_configs.RunSettings: "run",
@@ -401,7 +407,7 @@ def _placed(config: type[Config], values: dict[str, Any]) -> dict[str, Any]:
 def _observed(config: type[Config]) -> str:
     """The node whose key must change."""
     return {
-        training_configs.LoRA: "sft",
+        training_configs.LoRA: "dpo",
         stage_configs.BaseModelConfig: "base",
         stage_configs.RunSettings: "dpo",
         stage_configs.EvaluateConfig: "base.evaluate",
@@ -496,3 +502,15 @@ def test_changed_code_reruns_its_stage_and_says_so(
     plan = make_plan(make_recipe(), home, ledger)
     assert {name for name, action in _actions(plan).items() if action is RUN} == {"dpo"}
     assert plan["dpo"].reason == "code of stages.dpo changed"
+
+
+def test_the_weights_below_a_continued_adapter_are_those_it_began_on() -> None:
+    continued = {"start_adapter": "continue"}
+    again = make_document()["stages"]["dpo"] | {"start": "dpo", "lora": continued}
+    recipe = make_recipe(
+        {"stages.sft.lora": {}, "stages.dpo.lora": continued, "stages.again": again}
+        | {"stages.anew": again | {"lora": {"start_adapter": "merge"}}}
+    )
+    nodes = {node.name: node for node in make_nodes(recipe, file_sha256)}
+    found = {name: adapter_base(nodes, name) for name in ("sft", "dpo", "again", "anew")}
+    assert found == {"sft": None, "dpo": "base", "again": "base", "anew": None}

@@ -55,6 +55,18 @@ ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"stages.dpo.beta": 0.1},
         ["stages.dpo: beta = 0.1", "sigmoid_norm averages", "beta >= 1"],
     ),
+    "an adapter on an adapter, without a word on the first": (
+        {"stages.sft.lora": {}, "stages.dpo.lora": {}},
+        ["stages.dpo.lora: sft was trained with LoRA too", "start_adapter: merge", "start_adapter: continue"],
+    ),
+    "an adapter that is not there, continued": (
+        {"stages.dpo.lora": {"start_adapter": "continue"}},
+        ["stages.dpo.lora.start_adapter is continue, but sft was trained without LoRA"],
+    ),
+    "an adapter of another shape, continued": (
+        {"stages.sft.lora": {}, "stages.dpo.lora": {"start_adapter": "continue", "rank": 8}},
+        ["stages.dpo.lora continues the adapter of sft: rank is 8, there 16"],
+    ),
     "beta of the wrong sign": ({"stages.dpo.beta": -1}, ["stages.dpo.beta", "greater than 0", "(found -1)"]),
     "neither steps nor epochs": (
         {"stages.sft.steps": None},

@@ -15,7 +15,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from safetensors.numpy import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 
-from data_contracts.errors import NotFoundError, StageError
+from data_contracts.errors import HomeError, NotFoundError, StageError
 from infra.mlflow_database import create_database
 from infra.mlflow_datasets import UsedDataset
 from infra.registry import ModelRegistry
@@ -254,3 +254,11 @@ def test_a_metric_named_after_any_source_is_logged(
     registry.log_metrics(run_id, {"eval/accuracy/a*b": 0.5, "eval/accuracy/a+b": 0.25}, step=0)
     logged = client.get_run(run_id).data.metrics
     assert {v for k, v in logged.items() if k.startswith("eval/accuracy/a_")} == {0.5, 0.25}
+
+
+def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    database.write_text("no database" * 100)
+    with pytest.raises(HomeError, match=r"MLflow's database .*mlflow\.db cannot be used: file is not a"):
+        ModelRegistry(f"sqlite:///{database}", tmp_path / "artifacts")
+    assert database.read_text() == "no database" * 100

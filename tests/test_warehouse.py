@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.errors import DataError, NotFoundError
+from data_contracts.errors import DataError, HomeError, NotFoundError
 from data_contracts.rows import RowKind
 from infra.home import Home, open_home
 from infra.warehouse import Warehouse, fingerprint_rows
@@ -130,3 +130,10 @@ def test_two_processes_may_publish_at_once(home: Home) -> None:
 def _publish_range(home_path: Path, start: int) -> list[str]:
     warehouse = Warehouse(open_home(home_path))
     return [_publish(warehouse, [{"n": number}]) for number in range(start, start + 3)]
+
+
+def test_a_damaged_warehouse_is_named_and_left_alone(warehouse: Warehouse, home: Home) -> None:
+    home.warehouse_path.write_text("no database" * 1000)
+    with pytest.raises(HomeError, match=r"The warehouse .*warehouse\.duckdb cannot be used: "):
+        _publish(warehouse, ROWS)
+    assert home.warehouse_path.read_text() == "no database" * 1000

@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError
@@ -38,7 +39,11 @@ for group, commands in {
 
 def main() -> None:
     """Run the command; exit 0 done, 1 a run failed or a gate said no, 2 the user's input, 130 interrupted."""
-    code = execute(sys.argv[1:])
+    try:
+        code = execute(sys.argv[1:])
+    except Exception:  # noqa: BLE001 - a bug: shown whole, but left by the same door
+        traceback.print_exc()
+        code = 1
     if "prefect" in sys.modules:
         _leave(code)
     sys.exit(code)

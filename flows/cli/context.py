@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from data_contracts.errors import NotFoundError
 from infra.home import Home, home_path, open_home
@@ -30,6 +31,11 @@ def open_context() -> Context:
 def print_json(value: Any) -> None:
     """For programs: one JSON document on standard output, nothing else."""
     Console(soft_wrap=True, highlight=False, markup=False, no_color=True).print(json.dumps(value, indent=2))
+
+
+def plain_text(text: str) -> Text:
+    """Model text is hostile: no markup, no control characters that move the cursor or colour the terminal."""
+    return Text("".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text))
 
 
 def find_run(ledger: Ledger, wanted: str | None) -> Run:

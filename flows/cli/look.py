@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_contracts.errors import BurnishError, NotFoundError
-from flows.cli.context import Context, find_run, open_context, print_json
+from flows.cli.context import Context, find_run, open_context, plain_text, print_json
 from flows.cli.run_commands import Json
 from infra import records as states
 from infra.records import Run, RunStage
@@ -199,7 +199,7 @@ def _print_from(path: Path, offset: int) -> int:
     with path.open("rb") as file:
         file.seek(offset)
         text = file.read()
-    Console().out(text.decode(errors="replace"), end="", highlight=False)
+    Console().print(plain_text(text.decode(errors="replace")), end="", soft_wrap=True)
     return offset + len(text)
 
 
@@ -228,16 +228,9 @@ def _print_samples(console: Console, stage: str, rows: list[dict[str, Any]]) -> 
     for row in rows:
         style = "green" if row["reward"] == 1.0 else "red"
         table.add_row(
-            _plain(row["prompt"]),
-            _plain(row["completion"]),
+            plain_text(row["prompt"]),
+            plain_text(row["completion"]),
             f"[{style}]{row['reward']:g}[/]",
-            _plain(row["reason"]),
+            plain_text(row["reason"]),
         )
     console.print(table)
-
-
-def _plain(text: str) -> Any:
-    """Model text is hostile: no markup, no control characters that move the cursor."""
-    from rich.text import Text
-
-    return Text("".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text))

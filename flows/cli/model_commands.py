@@ -8,7 +8,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.context import Context, open_context, print_json
+from flows.cli.context import Context, open_context, plain_text, print_json
 from flows.cli.run_commands import Json
 from infra.environment import run_environment
 
@@ -125,7 +125,7 @@ def chat(
 
         conversation = Conversation(directory, temperature, max_tokens)
     if prompt is not None:
-        context.console.print(conversation.reply(prompt), markup=False, highlight=False)
+        context.console.print(plain_text(conversation.reply(prompt)))
         return
     while True:
         try:
@@ -134,7 +134,7 @@ def chat(
             return
         if not line.strip():
             return
-        context.console.print(conversation.reply(line), markup=False, highlight=False)
+        context.console.print(plain_text(conversation.reply(line)))
 
 
 def _open() -> Context:

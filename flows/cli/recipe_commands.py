@@ -60,7 +60,7 @@ def init(
     base: Annotated[Path | None, Parameter(help="A local Hugging Face model directory.")] = None,
     verifier: Annotated[str, Parameter(help="Judges problems whose rows name no verifier.")] = "exact_number",
 ) -> None:
-    """Write a commented recipe for your own files (JSONL or Parquet), and check the files.
+    """Write a commented recipe for your own files (JSONL, JSON, Parquet or CSV), and check the files.
 
     For example:
 

@@ -6,6 +6,7 @@ is interrupted, and resumes again.
 
 import json
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
+from infra.ledger import Ledger
 from infra.records import Run, RunStage
 from tests.pipeline.conftest import World
-from tests.pipeline.shell import BURNISH, Outcome, Shell, wait_until
+from tests.pipeline.shell import BURNISH, PROJECT, Outcome, Shell, wait_until
 
 STEPS = 100
 LONG = ("--set", f"sft.steps={STEPS}", "--set", "name=long", "--until", "sft")
@@ -146,3 +148,29 @@ def test_a_second_run_beside_the_first_waits_for_it_and_reuses_its_work(chain: C
     assert "Waiting: a run of long" in chain.beside.text
     assert "Nothing to run" in chain.beside.text
     assert {run.flow_run_id is None for run in chain.runs[3:]} == {True}
+
+
+_INTERRUPTED_TWICE = """
+import os, signal, sys, threading
+from pathlib import Path
+from flows.cli.run_commands import _stopping
+from flows.view import SilentView
+from infra.ledger import Ledger
+from infra.stage_processes import this_process
+ledger = Ledger(Path(sys.argv[1]))
+ledger.begin_run("small", {}, *this_process())
+stop = threading.Event()
+with _stopping(stop, SilentView(), ledger):
+    os.kill(os.getpid(), signal.SIGINT)
+    print(stop.is_set(), ledger.runs()[0].state, flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("not reached", flush=True)
+"""
+
+
+def test_a_second_ctrl_c_ends_the_command_at_once_and_tells_the_ledger(tmp_path: Path):
+    path = tmp_path / "ledger.db"
+    command = [sys.executable, "-c", _INTERRUPTED_TWICE, str(path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "True running\n")
+    assert [run.state for run in Ledger(path).runs()] == ["interrupted"]

@@ -128,3 +128,19 @@ def test_no_problem_in_the_band_says_where_they_are(world: World, shell: Shell):
     assert empty.code == 1
     assert "No problem has a pass rate in [0.51, 0.52]: of 16," in empty.text
     assert "Widen pass_rate" in empty.text
+
+
+def test_deleted_weights_are_made_again_and_missed_until_then(world: World, shell: Shell):
+    change = [world.recipe, "--set", "name=lost", "--until", "sft"]
+    assert shell.run("run", *change).code == 0
+    (made,) = world.ledger.find_by_stage("lost", "sft")
+    for kept in (world.home.models_dir / made.fingerprint, world.home.mlflow_artifacts_dir / "lost"):
+        for weights in kept.rglob("model.safetensors"):
+            weights.unlink()
+    chat = shell.run("chat", "lost.sft", "--prompt", "toss 1")
+    assert (chat.code, "The weights of lost.sft/1 are gone" in chat.text) == (2, True)
+    steps = {step["name"]: step for step in shell.run("plan", *change, "--json").json}
+    assert (steps["sft"]["action"], steps["sft"]["reason"]) == ("run", "its output is gone")
+    assert shell.run("run", *change).code == 0
+    assert (world.home.models_dir / made.fingerprint / "model.safetensors").is_file()
+    assert shell.run("chat", "lost.sft/1", "--prompt", "toss 1").code == 0

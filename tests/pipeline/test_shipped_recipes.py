@@ -58,6 +58,7 @@ def _overrides(name: str, folder: Path) -> list[str]:
     return [
         *data,
         f"gsm8k_test.path={_write_gsm8k(folder / 'test.jsonl', 8)}",
+        "grpo.lora.start_adapter=continue",  # the recipe merges; both ways are walked
         *("base.model=null", "base.revision=null", f"base.path={folder / 'model'}"),
     ]
 

@@ -1,0 +1,64 @@
+"""MLflow's copies of a model's files: made once, and made again when somebody removed them."""
+# MLflow's entities have no annotations.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow.entities import LoggedModel, LoggedModelOutput
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+
+from infra.mlflow_names import tags_equal
+
+
+def log_model(
+    client: MlflowClient,
+    run_id: str,
+    name: str,
+    directory: Path,
+    files: list[Path],
+    identity: Mapping[str, str],
+) -> str:
+    """Copy `files` into a logged model of the run; one left behind by a killed process is finished."""
+    run = client.get_run(run_id)
+    experiment = run.info.experiment_id
+    leftovers = client.search_logged_models([experiment], tags_equal(identity))
+    model = (
+        leftovers[0]
+        if leftovers
+        else client.create_logged_model(experiment, name, source_run_id=run_id, tags=dict(identity))
+    )
+    _upload(client, model, directory, files)
+    client.finalize_logged_model(model.model_id, "READY")
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if model.model_id not in {output.model_id for output in outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model.model_id
+
+
+def require_copies(client: MlflowClient, version: ModelVersion, directory: Path, files: list[Path]) -> None:
+    """Copy `files` again unless the model has all of them, by name and size."""
+    assert version.model_id is not None  # `log_model` made it
+    model = client.get_logged_model(version.model_id)
+    repository = get_artifact_repository(model.artifact_location)
+    folders = {_folder(file, directory) for file in files}
+    copies = {info.path: info.file_size for folder in folders for info in repository.list_artifacts(folder)}
+    if any(copies.get(_name(file, directory)) != file.stat().st_size for file in files):
+        _upload(client, model, directory, files)
+
+
+def _upload(client: MlflowClient, model: LoggedModel, directory: Path, files: list[Path]) -> None:
+    get_artifact_repository(model.artifact_location).delete_artifacts()
+    for file in files:
+        client.log_model_artifact(model.model_id, str(file), _folder(file, directory))
+
+
+def _name(file: Path, directory: Path) -> str:
+    return file.relative_to(directory).as_posix()
+
+
+def _folder(file: Path, directory: Path) -> str | None:
+    """Where a file belongs below a model's artifacts; None is the top."""
+    return None if file.parent == directory else _name(file.parent, directory)
