@@ -45,8 +45,12 @@ class Plan:
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is nothing to run."""
-        return all(step.action in (Action.reuse, Action.later) for step in self.steps)
+        """Whether there is nothing to run, nor a result of another pipeline to take over."""
+        return all(
+            step.action is Action.later
+            or (step.action is Action.reuse and is_own(step.execution, self.recipe.name, step.node))
+            for step in self.steps
+        )
 
     def __getitem__(self, name: str) -> Step:
         return next(step for step in self.steps if step.node.name == name)
@@ -70,9 +74,15 @@ def make_plan(
     return Plan(recipe, tuple(steps.values()))
 
 
-def find_reusable(home: Home, ledger: Ledger, key: str) -> Execution | None:
-    """The newest execution with this logical key whose output is still on disk."""
-    return next((e for e in ledger.find_by_key(key) if has_output(home, e)), None)
+def find_reusable(home: Home, ledger: Ledger, pipeline: str, node: Node) -> Execution | None:
+    """The newest execution of the node's logical key whose output is still on disk, the pipeline's own first."""
+    found = [e for e in ledger.find_by_key(node.key) if has_output(home, e)]
+    return next((e for e in found if is_own(e, pipeline, node)), next(iter(found), None))
+
+
+def is_own(execution: Execution | None, pipeline: str, node: Node) -> bool:
+    """Whether a result stands in the stores under this pipeline's and stage's own name."""
+    return execution is not None and (execution.pipeline, execution.stage) == (pipeline, node.name)
 
 
 def output_path(home: Home, execution: Execution) -> Path:
@@ -106,11 +116,12 @@ def _decide(
     if forced:
         return Step(node, Action.run, "forced")
     rerun = [p for p in node.parents if steps[p].action in (Action.run, Action.depends)]
-    execution = find_reusable(home, ledger, node.key)
+    execution = find_reusable(home, ledger, pipeline, node)
     if execution is not None and rerun:
         return Step(node, Action.depends, f"{_names(rerun)} will run; reused if the output is identical")
     if execution is not None:
-        return Step(node, Action.reuse, f"run {execution.run_id}", execution)
+        taken_over = "" if is_own(execution, pipeline, node) else f", there {execution.name}"
+        return Step(node, Action.reuse, f"run {execution.run_id}{taken_over}", execution)
     earlier = ledger.find_by_stage(pipeline, node.name)
     if rerun and not _own_changes(node, earlier):
         return Step(node, Action.run, f"{_names(rerun)} will run")

@@ -6,6 +6,7 @@ import time
 from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import NotFoundError
+from data_contracts.stage_configs import MODEL_KINDS
 from flows.nodes import evaluation_name
 from infra.home import Home
 from infra.ledger import Ledger
@@ -82,9 +83,15 @@ def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str,
 
 
 def _last_model(ledger: Ledger, pipeline: str, known: set[str]) -> str:
-    """The model of the pipeline's newest run that nothing else was trained from."""
-    runs = [run for run in ledger.runs(pipeline) if run.summary and run.summary["lines"]]
-    models = [line["model"].partition("/")[0] for run in runs[:1] for line in (run.summary or {})["lines"]]
+    """The last model of the pipeline's newest run that made or reused all its models, so no `--until`."""
+    models: list[str] = []
+    for run in reversed(ledger.runs(pipeline)):
+        made = {
+            line["stage"]: line["model"].partition("/")[0] for line in (run.summary or {"lines": []})["lines"]
+        }
+        stages = {name for name, stage in run.document["stages"].items() if stage["kind"] in MODEL_KINDS}
+        if stages <= made.keys():
+            models = list(made.values())
     if not known:
         raise NotFoundError(
             "No model is registered in this home yet.", "a finished run", "`burnish run tiny` makes one."

@@ -18,7 +18,7 @@ from data_contracts.canonical import fingerprint
 from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
 from data_contracts.rows import RowKind
 from flows.nodes import Node
-from flows.plan import find_reusable, has_output, output_path
+from flows.plan import find_reusable, has_output, is_own, output_path
 from flows.recipe import Recipe
 from infra.home import Home, publish_directory
 from infra.ledger import Ledger
@@ -58,14 +58,14 @@ class Results:
 
     def find(self, node: Node) -> tuple[Execution, str] | None:
         """An execution with the node's logical key, or with the same content going in; and which of the two."""
-        found, because = find_reusable(self._home, self._ledger, node.key), ""
+        found, because = find_reusable(self._home, self._ledger, self._recipe.name, node), ""
         if found is None:
             same = self._ledger.find_by_input_key(self._input_key(node))
             found = next((e for e in same if has_output(self._home, e)), None)
             because = "the same content goes in"
         if found is None:
             return None
-        if (found.pipeline, found.stage, found.key) != (self._recipe.name, node.name, node.key):
+        if found.key != node.key or not is_own(found, self._recipe.name, node):
             found = self._adopt(node, found)
         return found, because
 

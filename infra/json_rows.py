@@ -32,6 +32,21 @@ def read_json_rows(db: duckdb.DuckDBPyConnection, path: Path, format_name: str) 
     return db.sql(_ROWS, params={**file, "structure": json.dumps(structure)}).to_arrow_table()
 
 
+def first_bad_line(path: Path) -> str | None:
+    """The first line that is no JSON, by number from 1, and why: DuckDB's own count is one too high."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
+            try:
+                json.loads(line.rstrip())
+            except json.JSONDecodeError as error:
+                return f"line {number}, column {error.colno}: {error.msg}"
+            except UnicodeDecodeError as error:
+                return f"line {number} is no text in UTF-8: {error.reason}"
+    return None
+
+
 def _text_where_mixed(structure: Any) -> Any:
     if isinstance(structure, dict):
         return {name: _text_where_mixed(inner) for name, inner in structure.items()}

@@ -40,8 +40,7 @@ def log_model(
 
 def require_copies(client: MlflowClient, version: ModelVersion, directory: Path, files: list[Path]) -> None:
     """Copy `files` again unless the model has all of them, by name and size."""
-    assert version.model_id is not None  # `log_model` made it
-    model = client.get_logged_model(version.model_id)
+    model = client.get_logged_model(str(version.source).removeprefix("models:/"))
     repository = get_artifact_repository(model.artifact_location)
     folders = {_folder(file, directory) for file in files}
     copies = {info.path: info.file_size for folder in folders for info in repository.list_artifacts(folder)}

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data_contracts.errors import DataError
 from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
-from infra.json_rows import read_json_rows
+from infra.json_rows import first_bad_line, read_json_rows
 
 _JSON = {".jsonl": "newline_delimited", ".ndjson": "newline_delimited", ".json": "auto"}
 _READERS = {".parquet": "read_parquet($path)", ".csv": "read_csv($path, all_varchar = true)"}
@@ -59,8 +59,9 @@ def read_file(path: Path) -> pa.Table:
                 return read_json_rows(db, path, _JSON[suffix])
             return db.sql(f"from {_READERS[suffix]}", params={"path": str(path)}).to_arrow_table()
         except duckdb.Error as error:
+            where = first_bad_line(path) if _JSON.get(suffix) == "newline_delimited" else None
             raise DataError(
-                f"{path} cannot be read as {path.suffix}: {_first_line(error)}",
+                f"{path} cannot be read as {path.suffix}: {where or _first_line(error)}",
                 f"what its suffix promises ({path.suffix}), text in UTF-8 without a byte order mark",
                 "JSONL has one JSON object per line." if suffix == ".jsonl" else "Check the file.",
             ) from error

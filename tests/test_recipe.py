@@ -163,8 +163,9 @@ def test_all_mistakes_are_named_at_once() -> None:
 TEXT_CASES: dict[str, tuple[str, str]] = {
     "a key twice": ("name: a\nseed: 1\nseed: 2\n", 'line 3: found duplicate key "seed"'),
     "wrong indentation": ("name: a\n  seed: 1\n", "line 2: mapping values are not allowed here"),
-    "a list": ("- a\n- b\n", "holds list"),
-    "nothing": ("", "holds NoneType"),
+    "a list": ("- a\n- b\n", "holds a list, not fields"),
+    "nothing": ("", "is empty"),
+    "two recipes": ("name: a\n---\nname: b\n", "One file is one recipe"),
     "an object of Python": (
         "name: !!python/object/apply:os.getcwd []\n",
         "line 1: could not determine a constructor",

@@ -96,7 +96,10 @@ MISTAKES = {
         ("calls.jsonl, verifier: exact_number", "calls.jsonl, verifier: exact_numbr"),
         ["no verifier named 'exact_numbr'", "Did you mean exact_number?"],
     ),
-    "no YAML": (("stages:", "stages: ["), ["coin.yaml, line", "Expected: YAML"]),
+    "no YAML": (
+        ("stages:", "stages: ["),
+        ["coin.yaml, line", "Expected: plain YAML", "brackets and quotes"],
+    ),
 }
 
 
@@ -126,6 +129,11 @@ FILES: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
         "tosses.jsonl",
         lambda path: path.write_text("prompt,completion\ntoss 1,1\n"),
         ["tosses.jsonl cannot be read as .jsonl", "one JSON object per line"],
+    ),
+    "a line that breaks off": (
+        "tosses.jsonl",
+        lambda path: path.write_text(f'{json.dumps(RIGHT)}\n\n{{"prompt": "toss 1", "comple\n'),
+        ["tosses.jsonl cannot be read as .jsonl: line 3, column 22: Unterminated string"],
     ),
     "JSON instead of Parquet": (
         "held_out.parquet",

@@ -72,6 +72,8 @@ def test_set_and_until_run_the_changed_stage_and_stop_there(world: World, shell:
     again = shell.run(*change)
     assert "Nothing to run" in again.text
     assert planned(shell.run("plan", world.recipe, "--json"))["dpo"] == "reuse", "beta 5 is still there"
+    promoted = shell.run("promote", "coin", "--json").json["model"]
+    assert promoted == "coin.grpo", "a run that stopped early has no last model"
 
 
 def test_forcing_a_stage_that_gives_the_same_again_spares_its_children(world: World, shell: Shell):
