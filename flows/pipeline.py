@@ -6,6 +6,7 @@ Tasks are thin: each asks the run to make its node. Prefect gives order, states,
 done already is the ledger's to say, so Prefect's own cache stays off.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from data_contracts.errors import BurnishError, Interrupted, PipelineError
-from flows.execution import PipelineRun
+from flows.execution import PipelineRun, logger
 from flows.plan import Action, make_plan
 from flows.preflight import Prepared, require_sound
 from flows.recipe import Recipe
@@ -149,6 +150,7 @@ def _make(run: PipelineRun, node: str) -> None:
 
 
 def _begin(recipe: Recipe, force: list[str], until: str | None) -> PipelineRun:
+    logger.setLevel(logging.INFO)  # Prefect hands its lines on, but leaves its level at warnings
     start_fork_server(PRELOAD)
     home = open_home(home_path(os.environ, Path.cwd()))
     ledger = Ledger(home.ledger_path)

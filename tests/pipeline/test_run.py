@@ -210,8 +210,15 @@ def test_the_run_is_a_prefect_flow_run_with_a_task_run_per_node(world: World):
             "select name, state_type from task_run where replace(flow_run_id, '-', '') = replace(?, '-', '')",
             [run.flow_run_id],
         ).fetchall()
+        logged = db.execute(
+            "select task_run.name, message from log join task_run on task_run.id = log.task_run_id"
+            " where message like '%steps ·%'"
+        ).fetchall()
     assert states == [("COMPLETED",)]
     assert dict(tasks) == dict.fromkeys(coin.NODES, "COMPLETED")
+    progress = dict(logged)
+    assert progress["sft"].startswith("sft: 8/8 steps · sft/loss ")
+    assert progress.keys() == {"sft", "dpo", "grpo"}
 
 
 def test_nothing_is_left_over_and_logs_are_kept(world: World):

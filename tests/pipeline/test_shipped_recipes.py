@@ -50,7 +50,7 @@ def _write_gsm8k(path: Path, count: int) -> Path:
 
 def _overrides(name: str, folder: Path) -> list[str]:
     if name == "tiny":
-        return ["worked.count=64", "problems.count=16", "held_out.count=8"]
+        return ["worked.count=64", "problems.count=16", "held_out.count=8", "run.parallel_stages=2"]
     data = [f"gsm8k.path={_write_gsm8k(folder / 'train.jsonl', 80)}"]
     if name == "gsm8k_calculator":
         return data
