@@ -122,7 +122,8 @@ def test_no_model_text_is_ever_compiled() -> None:
     compiled: list[str] = []
 
     def listen(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "compile" and listening:
+        is_import = event == "compile" and str(arguments[1]).endswith(".py")
+        if event == "compile" and listening and not is_import:
             compiled.append(str(arguments[0]))
 
     listening = True
