@@ -39,6 +39,10 @@ class HomeError(BurnishError):
     exit_code = 2
 
 
+class ServerError(BurnishError):
+    """A server that a run needs did not start."""
+
+
 class NotFoundError(BurnishError):
     """A name on the command line (run, stage, model, recipe) that nothing answers to."""
 

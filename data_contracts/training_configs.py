@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_contracts.vocabulary import Config, DType, Fraction, PositiveInt, Rows, Sampler, Weight
+from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler, Weight
 
 
 class LoRA(Config):
@@ -15,7 +15,7 @@ class LoRA(Config):
 
     rank: PositiveInt = 16
     alpha: PositiveInt = 32
-    dropout: Fraction = 0.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     start_adapter: Literal["merge", "continue"] | None = None
     """Required where the start was trained with LoRA itself. `merge`: a new adapter on the start's merged

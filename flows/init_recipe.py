@@ -114,7 +114,7 @@ def _stages(files: OwnFiles, counts: dict[str, int]) -> list[str]:
     lines: list[str] = []
     start = "base"
     if files.sft:
-        lines += _sft(rate, batch=_batch(counts["examples"], 64))
+        lines += _sft(rate, "epochs: 2" if files.base else "steps: 300", _batch(counts["examples"] // 2, 64))
         start = "sft"
     if files.problems:
         lines += _check("check", start)
@@ -143,10 +143,10 @@ def _stages(files: OwnFiles, counts: dict[str, int]) -> list[str]:
     return lines
 
 
-def _sft(rate: str, batch: int) -> list[str]:
+def _sft(rate: str, length: str, batch: int) -> list[str]:
     return [
         "  sft:",
-        f"    {{kind: sft, start: base, rows: [examples], {rate.format('1e-3')}epochs: 2, global_batch: {batch},"
+        f"    {{kind: sft, start: base, rows: [examples], {rate.format('1e-3')}{length}, global_batch: {batch},"
         " max_length: 512}",
     ]
 

@@ -144,6 +144,12 @@ def post_training(
     return _finish(run, futures)
 
 
+def send_logs() -> None:
+    """Hand Prefect's server the lines that wait for their batch to fill."""
+    for handler in logger.handlers:
+        handler.flush()
+
+
 def _make(run: PipelineRun, node: str) -> None:
     execution = run.make(node)
     get_run_logger().info("%s is %s %s", node, execution.name, execution.version)

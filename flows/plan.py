@@ -122,6 +122,8 @@ def _decide(
     if execution is not None:
         taken_over = "" if is_own(execution, pipeline, node) else f", there {execution.name}"
         return Step(node, Action.reuse, f"run {execution.run_id}{taken_over}", execution)
+    if any((home.work_dir / node.key / "checkpoints").glob("checkpoint-*")):
+        return Step(node, Action.run, "continues at the checkpoint of an interrupted run")
     earlier = ledger.find_by_stage(pipeline, node.name)
     if rerun and not _own_changes(node, earlier):
         return Step(node, Action.run, f"{_names(rerun)} will run")

@@ -24,6 +24,9 @@ class Promotion(BaseModel):
     model: str
     version: int
     previous: int | None
+    """The champion before; None when there was none, or when it is this version already."""
+
+    was_champion: bool
     accuracy: float | None
 
 
@@ -54,7 +57,13 @@ def promote_version(
                     evidence={"accuracy": accuracy},
                 )
             )
-        return Promotion(model=model, version=version, previous=before, accuracy=accuracy)
+        return Promotion(
+            model=model,
+            version=version,
+            previous=None if before == version else before,
+            was_champion=before == version,
+            accuracy=accuracy,
+        )
 
 
 def accuracy_of(ledger: Ledger, model: str, version: int) -> float | None:
@@ -71,11 +80,12 @@ def accuracy_of(ledger: Ledger, model: str, version: int) -> float | None:
 
 
 def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str, int]:
-    name, _, number = wanted.removeprefix("models:/").partition("/")
     versions = registry.list_models()
     known = {version.name for version in versions}
-    if name not in known:
-        name = _last_model(ledger, name, known)
+    model = wanted.removeprefix("models:/")
+    if model.partition("/")[0] not in known:
+        model = _last_model(ledger, model, known)
+    name, _, number = model.partition("/")
     numbers = [version.version for version in versions if version.name == name]
     if number and (not number.isdigit() or int(number) not in numbers):
         raise NotFoundError(f"{name} has no version {number!r}.", f"one of {', '.join(map(str, numbers))}")
@@ -83,23 +93,18 @@ def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str,
 
 
 def _last_model(ledger: Ledger, pipeline: str, known: set[str]) -> str:
-    """The last model of the pipeline's newest run that made or reused all its models, so no `--until`."""
-    models: list[str] = []
-    for run in reversed(ledger.runs(pipeline)):
-        made = {
-            line["stage"]: line["model"].partition("/")[0] for line in (run.summary or {"lines": []})["lines"]
-        }
-        stages = {name for name, stage in run.document["stages"].items() if stage["kind"] in MODEL_KINDS}
-        if stages <= made.keys():
-            models = list(made.values())
+    """`model/version` that ends the table of the pipeline's newest run of all its stages (no `--until`)."""
     if not known:
         raise NotFoundError(
             "No model is registered in this home yet.", "a finished run", "`burnish run tiny` makes one."
         )
-    if not models or models[-1] not in known:
-        raise NotFoundError(
-            f"There is no model or finished pipeline {pipeline!r}.",
-            f"one of {', '.join(sorted(known))}",
-            "See `burnish models`.",
-        )
-    return models[-1]
+    for run in ledger.runs(pipeline):
+        made = {line["stage"]: line["model"] for line in (run.summary or {"lines": []})["lines"]}
+        stages = {name for name, stage in run.document["stages"].items() if stage["kind"] in MODEL_KINDS}
+        if stages <= made.keys():
+            return list(made.values())[-1]
+    raise NotFoundError(
+        f"There is no model or finished pipeline {pipeline!r}.",
+        f"one of {', '.join(sorted(known))}",
+        "See `burnish models`.",
+    )

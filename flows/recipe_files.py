@@ -40,7 +40,7 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(
         f"{name} is a directory." if path.is_dir() else f"There is no recipe {name!r}.",
         f"a file, or a shipped recipe: {', '.join(shipped)}",
-        f"{nearest(name, list(shipped))}`burnish init my.yaml` writes one for your own files.",
+        f"{nearest(name, list(shipped))}`burnish init my.yaml --sft rows.jsonl` writes one for your own files.",
     )
 
 

@@ -65,7 +65,8 @@ class Results:
             because = "the same content goes in"
         if found is None:
             return None
-        if found.key != node.key or not is_own(found, self._recipe.name, node):
+        is_kept = found.key == node.key and is_own(found, self._recipe.name, node)
+        if not is_kept or (node.makes_model and not self.registry.has_version(found.name, found.version)):
             found = self._adopt(node, found)
         return found, because
 

@@ -59,12 +59,22 @@ class Home:
         return self.path / "reference_logprobs"
 
     @property
+    def mlflow_path(self) -> Path:
+        return self.path / "mlflow" / "mlflow.db"
+
+    @property
     def mlflow_uri(self) -> str:
-        return f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
+        return f"sqlite:///{self.mlflow_path}"
 
     @property
     def mlflow_artifacts_dir(self) -> Path:
         return self.path / "mlflow" / "artifacts"
+
+    def lock_path(self, name: str) -> Path:
+        """Where the lock `name` is."""
+        path = self.path / "locks" / f"{name}.lock"
+        path.parent.mkdir(exist_ok=True)
+        return path
 
     @contextmanager
     def lock(
@@ -74,8 +84,7 @@ class Home:
 
         While somebody else holds it, `on_wait` is told once who that is, from the file beside the lock.
         """
-        path = self.path / "locks" / f"{name}.lock"
-        path.parent.mkdir(exist_ok=True)
+        path = self.lock_path(name)
         holder_path = path.with_suffix(".holder")
         lock = filelock.FileLock(path)
         try:

@@ -136,6 +136,10 @@ class ModelRegistry:
         found = [_registered_version(version, models[version.name]) for version in self._versions()]
         return sorted(found, key=lambda version: (version.name, version.version))
 
+    def has_version(self, name: str, version: int) -> bool:
+        """Whether the version is there; a home's MLflow may have been removed since."""
+        return any(int(found.version) == version for found in self._versions(f"name = '{name}'"))
+
     def model_directory(self, reference: str) -> Path:
         """The Hugging Face directory of `name@alias`, `name/version` or `name` (newest), to be read only."""
         name, version = self._resolve(reference.removeprefix("models:/"))

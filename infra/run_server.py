@@ -15,11 +15,16 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-from data_contracts.errors import HomeError
+import filelock
+
+from data_contracts.errors import ServerError
 from infra.home import Home
 from infra.server_process import HOST, any_free_port, is_reachable
 
 START_SECONDS = 120.0
+STARTING = "prefect-start"
+"""Lock of a home, held by whoever starts a Prefect server in it until that answers."""
+
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 
@@ -32,6 +37,7 @@ class RunServer:
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, home: Home) -> None:
         self._process, self._port, self._log = process, port, _log_path(home)
+        self.has_failed = False
 
     @property
     def api_url(self) -> str:
@@ -39,15 +45,16 @@ class RunServer:
         return f"http://{HOST}:{self._port}/api"
 
     def wait_until_it_answers(self) -> None:
-        """Raises HomeError, with the end of its log, when it dies or takes too long."""
+        """Raises ServerError, with the end of its log, when it dies or takes too long."""
         deadline = time.monotonic() + START_SECONDS
         while not is_reachable(self._port, "/api/health"):
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self.has_failed = True
                 lines = self._log.read_text(errors="replace").splitlines()[-10:]
-                raise HomeError(
-                    "The run's Prefect server did not start:\n" + "\n".join(lines),
+                raise ServerError(
+                    "The run's Prefect server did not start:\n" + ("\n".join(lines) or "it wrote no log"),
                     f"an answer from {self.api_url}",
-                    f"See {self._log}",
+                    f"See {self._log}, then run again.",
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -58,15 +65,16 @@ def run_server(home: Home) -> Generator[RunServer]:
     port = any_free_port()
     with _log_path(home).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our interpreter and this module
-            [sys.executable, "-m", "infra.run_server", str(port)],
+            [sys.executable, "-m", "infra.run_server", str(port), str(home.path)],
             env=os.environ | _ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    server = RunServer(process, port, home)
     try:
-        yield RunServer(process, port, home)
+        yield server
     finally:
         assert process.stdin is not None
         process.stdin.close()
@@ -75,18 +83,31 @@ def run_server(home: Home) -> Generator[RunServer]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        _log_path(home).unlink()
+        if not server.has_failed:
+            _log_path(home).unlink()
 
 
 def _log_path(home: Home) -> Path:
     return home.logs_dir / f"run-server-{os.getpid()}.log"
 
 
-def _serve(port: int) -> None:
+def _serve(port: int, home: Home) -> None:
+    """One start at a time in a home: the first of all makes Prefect's database, which two cannot do."""
     import uvicorn
 
     threading.Thread(target=_end_with_starter, daemon=True).start()
-    uvicorn.run("prefect.server.api.server:create_app", factory=True, host=HOST, port=port, log_level="error")
+    starting = filelock.FileLock(home.lock_path(STARTING), thread_local=False)
+    starting.acquire()
+    threading.Thread(target=_release_when_it_answers, args=(starting, port), daemon=True).start()
+    uvicorn.run(
+        "prefect.server.api.server:create_app", factory=True, host=HOST, port=port, log_level="warning"
+    )
+
+
+def _release_when_it_answers(starting: filelock.BaseFileLock, port: int) -> None:
+    while not is_reachable(port, "/api/health"):
+        time.sleep(_POLL_SECONDS)
+    starting.release()
 
 
 def _end_with_starter() -> None:
@@ -95,4 +116,4 @@ def _end_with_starter() -> None:
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    _serve(int(sys.argv[1]), Home(Path(sys.argv[2])))

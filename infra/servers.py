@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import HomeError
 from infra.home import Home, write_atomically
+from infra.run_server import STARTING
 from infra.server_process import (
     HOST,
     Server,
@@ -81,12 +82,13 @@ def start_servers(
         ports = choose_port(prefect_port, 4200), choose_port(mlflow_port, 5000)
         on_wait(Waiting(0, ("Prefect", "MLflow")))
         _require_mlflow_database(Home(home))
-        servers = _spawn_both(home, *ports)
-        try:
-            _wait_until_healthy([servers.prefect, servers.mlflow], on_wait)
-        except BaseException:
-            _stop(home)
-            raise
+        with Home(home).lock(STARTING, holder="starting Prefect"):
+            servers = _spawn_both(home, *ports)
+            try:
+                _wait_until_healthy([servers.prefect, servers.mlflow], on_wait)
+            except BaseException:
+                _stop(home)
+                raise
         return servers
 
 

@@ -45,7 +45,7 @@ def run(document: str) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to hear of it
         traceback.print_exc()
         summary = StageError(
-            f"Stage {job.name} failed: {type(error).__name__}: {error}",
+            f"{type(error).__name__}: {error}",
             "a stage that runs to its end",
             f"The whole trace is in the stage's log: {job.log_path}",
         )

@@ -55,7 +55,12 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
         for pair, better, worse in zip(pairs, chosen, rejected, strict=True)
         if max(len(better), len(worse)) <= config.max_length
     ]
-    require_enough_rows(len(kept), 1, "preference pairs")
+    notes: list[str] = []
+    if len(kept) < len(pairs):
+        notes.append(
+            f"{len(pairs) - len(kept)} of {len(pairs)} pairs longer than {config.max_length} tokens dropped"
+        )
+    require_enough_rows(len(kept), 1, "preference pairs", notes)
     batch = min(config.global_batch, len(kept))
     micro_batch = micro_batch_size(batch, tokens_per_row(config), job.run)
     progress = ProgressCallback(ProgressFile(job.progress_path), "dpo")
@@ -79,11 +84,6 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     first_loss = _first_loss(trainer)
     require_first_loss(first_loss)
     train(trainer)
-    notes = []
-    if len(kept) < len(pairs):
-        notes.append(
-            f"{len(pairs) - len(kept)} of {len(pairs)} pairs longer than {config.max_length} tokens dropped"
-        )
     if batch < config.global_batch:
         notes.append(f"a batch of {batch} pairs instead of {config.global_batch}: there are no more")
     return save_trained(

@@ -44,8 +44,14 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
         for problem, ids in zip(problems, prompts, strict=True)
         if len(ids) <= config.max_prompt_length
     ]
+    dropped = len(problems) - len(kept)
+    notes: list[str] = []
+    if dropped:
+        notes.append(
+            f"{dropped} of {len(problems)} problems with prompts over {config.max_prompt_length} tokens dropped"
+        )
     prompts_per_round = config.prompts_per_step * config.steps_per_generation
-    require_enough_rows(len(kept), prompts_per_round, "problems")
+    require_enough_rows(len(kept), prompts_per_round, "problems", notes)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
     accumulation = rows_per_step(config) // micro_batch
     counter = VerdictCounter()
@@ -80,11 +86,17 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     )
     train(trainer)
     counter.require_few_failures()
-    dropped = len(problems) - len(kept)
-    notes = [
-        f"{dropped} of {len(problems)} problems with prompts over {config.max_prompt_length} tokens dropped"
+    if _learned_nothing(trainer):
+        notes.append("no group ever had two different rewards, so nothing was learned: see `burnish samples`")
+    return save_trained(trainer, job, progress, {"grpo/problems": float(len(kept))}, notes)
+
+
+def _learned_nothing(trainer: GRPOTrainer) -> bool:
+    """Every logged step had only groups whose completions all earned the same: all advantages were zero."""
+    shares = [
+        log["frac_reward_zero_std"] for log in trainer.state.log_history if "frac_reward_zero_std" in log
     ]
-    return save_trained(trainer, job, progress, {"grpo/problems": float(len(kept))}, notes if dropped else [])
+    return bool(shares) and min(shares) == 1
 
 
 def reward_function(name: str, counter: VerdictCounter) -> RewardFunction:

@@ -59,11 +59,20 @@ def make_pairs(job: StageJob, config: PairsConfig) -> StageResult:
             f"{counts['tied']} had no two completions {config.min_margin} apart in reward, "
             f"{counts['identical']} pairs had equal texts.",
             "at least one prompt with a better and a worse completion",
-            "Give the verify stage more samples or a higher temperature, or lower min_margin.",
+            _advice(counts),
         )
     counts["pairs"] = table.num_rows
     metrics = {f"pairs/{name}": float(count) for name, count in sorted(counts.items())}
     return write_rows(job, table, metrics, _notes(counts))
+
+
+def _advice(counts: Counter[str]) -> str:
+    always = "Give the verify stage more samples or a higher temperature, or lower min_margin."
+    if counts["completions"] and counts["right"] == 0:
+        return f"None of {counts['completions']} completions was right: train for longer before. {always}"
+    if counts["completions"] and counts["right"] == counts["completions"]:
+        return f"All {counts['completions']} completions were right: give harder problems. {always}"
+    return always
 
 
 def _pair_rollouts(
@@ -72,6 +81,8 @@ def _pair_rollouts(
     by_problem: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_problem[row["problem_id"]].append(row)
+    counts["completions"] += len(rows)
+    counts["right"] += sum(row["reward"] == 1.0 for row in rows)
     pairs: list[Row] = []
     for group in by_problem.values():
         counts["prompts"] += 1

@@ -44,11 +44,12 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     tokenizer = require_same_template(job.base.path, job.start.path)
     require_end_of_sequence(job.start.path, tokenizer)
     conversations, dropped = _read_conversations(job, config, tokenizer)
+    require_enough_rows(len(conversations), 1, "conversations", dropped)
     _require_masks(tokenizer, conversations, stop_token_ids(job.start.path, tokenizer))
     sequences = conversations.select_columns(["input_ids", "labels"])
     if config.packing:
         sequences = pack_dataset(sequences, config.max_length)
-    require_enough_rows(len(sequences), config.global_batch, "sequences")
+    require_enough_rows(len(sequences), config.global_batch, "sequences", dropped)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
     progress = ProgressCallback(ProgressFile(job.progress_path), "sft")
     trainer = SFTTrainer(
@@ -68,24 +69,33 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     )
     train(trainer)
     counts = {"sft/rows": float(len(conversations)), "sft/sequences": float(len(sequences))}
-    read = dropped + len(conversations)
-    notes = [f"{dropped} of {read} conversations longer than {config.max_length} tokens dropped"]
-    return save_trained(trainer, job, progress, counts, notes if dropped else [])
+    return save_trained(trainer, job, progress, counts, dropped)
 
 
 def _read_conversations(
     job: StageJob, config: SFTConfig, tokenizer: PreTrainedTokenizerBase
-) -> tuple[Dataset, int]:
-    """Conversations that fit, with `input_ids` and `labels`; and how many were too long."""
+) -> tuple[Dataset, list[str]]:
+    """Conversations fit to train on, with `input_ids` and `labels`; and how many were dropped, and why."""
     rows = Dataset(read_mixed_rows(job.rows, ["messages"], job.seed))
     tokenized = rows.map(partial(_tokenize, tokenizer=tokenizer), batched=True)
     table: pa.Table = tokenized.data.table
+    is_clean = ~table["has_special"].to_numpy()
     fits = table["num_tokens"].to_numpy() <= config.max_length
-    return Dataset(table.filter(pa.array(fits))), int((~fits).sum())
+    dropped = {
+        f"longer than {config.max_length} tokens": int((~fits).sum()),
+        "with a special token in their text": int((fits & ~is_clean).sum()),
+    }
+    notes = [
+        f"{count} of {len(rows)} conversations {what} dropped" for what, count in dropped.items() if count
+    ]
+    return Dataset(table.filter(pa.array(fits & is_clean))), notes
 
 
 def _tokenize(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Token ids, and labels that leave out everything before the last turn, or between several."""
+    """Token ids, and labels that leave out everything before the last turn, or between several.
+
+    A special token spelled out in a message would become that token: such rows are marked, to be dropped.
+    """
     conversations = batch["messages"]
     all_ids = encode_all(tokenizer, conversations)
     prompts = encode_all(tokenizer, [messages[:-1] for messages in conversations], prompt=True)
@@ -96,7 +106,16 @@ def _tokenize(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict
         marked = _encode_marked(tokenizer, [conversations[number] for number in several])
         for number, (ids, its_labels) in zip(several, marked, strict=True):
             all_ids[number], labels[number] = ids, its_labels
-    return {"input_ids": all_ids, "labels": labels, "num_tokens": [len(ids) for ids in all_ids]}
+    return {
+        "input_ids": all_ids,
+        "labels": labels,
+        "num_tokens": [len(ids) for ids in all_ids],
+        "has_special": [_has_special(tokenizer, messages) for messages in conversations],
+    }
+
+
+def _has_special(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> bool:
+    return any(token in m["content"] for m in messages for token in tokenizer.all_special_tokens)
 
 
 def _num_completions(messages: list[dict[str, str]]) -> int:

@@ -99,12 +99,13 @@ def num_steps(config: EpochTrainingConfig, num_rows: int) -> int:
     return max(1, math.ceil(config.epochs * num_rows / config.global_batch))
 
 
-def require_enough_rows(num_rows: int, needed: int, what: str) -> None:
+def require_enough_rows(num_rows: int, needed: int, what: str, dropped: Iterable[str] = ()) -> None:
+    """Raise StageError for less than a batch; `dropped` says what became of the others."""
     if num_rows < needed:
         raise StageError(
-            f"{num_rows} {what} are left to train on.",
+            "; ".join([f"{num_rows} {what} are left to train on", *dropped]) + ".",
             f"at least {needed}, one whole batch",
-            "Give more rows, or a smaller batch.",
+            "Give more rows, a larger max_length, or a smaller batch.",
         )
 
 

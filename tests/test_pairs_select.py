@@ -71,6 +71,8 @@ def test_the_best_completion_faces_the_worst(pair: Callable[..., Outcome]) -> No
         "pairs/on_policy": 1.0,
         "pairs/prompts": 1.0,
         "pairs/identical": 0.0,
+        "pairs/completions": 4.0,
+        "pairs/right": 1.0,
     }
 
 
@@ -113,12 +115,22 @@ def test_equal_rewards_are_drawn_by_the_seed(pair: Callable[..., Outcome], tmp_p
     assert len(set(rejected)) > 1
 
 
-@pytest.mark.parametrize("rewards", [(1.0, 1.0), (0.0, 0.0), (0.6, 0.4)])
-def test_nothing_but_ties_says_what_to_do(rewards: tuple[float, float], pair: Callable[..., Outcome]) -> None:
+@pytest.mark.parametrize(
+    ("rewards", "hint"),
+    [
+        ((1.0, 1.0), "All 4 completions were right: give harder problems."),
+        ((0.0, 0.0), "None of 4 completions was right: train for longer before."),
+        ((0.6, 0.4), ""),
+    ],
+)
+def test_nothing_but_ties_says_what_to_do(
+    rewards: tuple[float, float], hint: str, pair: Callable[..., Outcome]
+) -> None:
     first, second = rewards
     with pytest.raises(EmptyResultError) as caught:
         pair(_rollouts("a", ("x", first), ("y", second)) + _rollouts("b", ("x", first), ("y", second)))
     assert "from 2 prompts: 2 had no two completions 0.5 apart" in str(caught.value)
+    assert hint in str(caught.value)
     assert "more samples or a higher temperature" in str(caught.value)
 
 

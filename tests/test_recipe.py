@@ -67,6 +67,10 @@ ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"stages.sft.lora": {}, "stages.dpo.lora": {"start_adapter": "continue", "rank": 8}},
         ["stages.dpo.lora continues the adapter of sft: rank is 8, there 16"],
     ),
+    "a dropout that drops all": (
+        {"stages.sft.lora": {"dropout": 1.0}},
+        ["stages.sft.lora.dropout", "less than 1"],
+    ),
     "beta of the wrong sign": ({"stages.dpo.beta": -1}, ["stages.dpo.beta", "greater than 0", "(found -1)"]),
     "neither steps nor epochs": (
         {"stages.sft.steps": None},

@@ -138,6 +138,51 @@ def test_every_turn_of_the_assistant_is_learned_and_no_other(base: ModelInput, t
         assert tokenizer.decode(said, skip_special_tokens=True) == chat[turn]["content"]
 
 
+# Rows that cannot be trained on
+
+
+def test_rows_too_long_or_with_special_tokens_are_dropped_and_counted(
+    base: ModelInput, tmp_path: Path
+) -> None:
+    config = _sft()
+    job = _job(tmp_path / "job", config, base)
+    rows = [_messages(a, b) for a, b in SUMS]
+    rows += [
+        [rows[0][0], {"role": "assistant", "content": "so 1<|end|>2"}],
+        [{"role": "user", "content": "<|assistant|>"}, rows[0][1]],
+        [rows[0][0], {"role": "assistant", "content": "1" * 80}],
+    ]
+    given = write_input(tmp_path, "rows", RowKind.sft, [{"messages": chat} for chat in rows])
+    result = train_sft(job.model_copy(update={"rows": (given,)}), config)
+    assert result.metrics["sft/rows"] == len(SUMS)
+    assert result.notes == (
+        "1 of 11 conversations longer than 64 tokens dropped",
+        "2 of 11 conversations with a special token in their text dropped",
+    )
+
+
+def test_too_few_rows_are_refused_with_what_became_of_the_others(base: ModelInput, tmp_path: Path) -> None:
+    config = _sft(max_length=3)
+    with pytest.raises(
+        StageError, match=r"0 conversations are left.*; 8 of 8 .* longer than 3 tokens dropped"
+    ):
+        train_sft(_job(tmp_path / "job", config, base), config)
+
+
+def test_grpo_says_when_no_reward_ever_differed(base: ModelInput, tmp_path: Path) -> None:
+    config = _grpo()
+    for number, (condition, notes) in enumerate([({"contains": ["z" * 20]}, 1), ({"max_characters": 11}, 0)]):
+        job = _job(tmp_path / str(number), config, base)
+        rows = [
+            {"prompt": _messages(a, b)[:1], "ground_truth": "", "verifier": "format"}
+            | {"arguments": json.dumps(condition)}
+            for a, b in SUMS
+        ]
+        given = write_input(tmp_path, f"rows{number}", RowKind.problems, rows)
+        result = train_grpo(job.model_copy(update={"rows": (given,)}), config)
+        assert ["nothing was learned" in note for note in result.notes] == [True] * notes
+
+
 # Adapters
 
 

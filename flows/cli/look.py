@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from data_contracts.errors import BurnishError, NotFoundError
+from data_contracts.errors import BurnishError, NotFoundError, RecipeError
 from flows.cli.context import Context, find_run, open_context, plain_text, print_json
 from flows.cli.run_commands import Json
 from infra import records as states
@@ -145,6 +145,8 @@ def samples(
         burnish samples grpo --wrong
         burnish samples sft_check tiny --limit 50 --json
     """
+    if wrong and right:
+        raise RecipeError("--wrong and --right leave nothing.", "one of them, or neither for all")
     context = open_context()
     chosen = find_run(context.ledger, run)
     verified = {
@@ -160,7 +162,7 @@ def samples(
         raise NotFoundError(
             f"Run {chosen.run_id} has no completions of {stage!r}.", f"one of {', '.join(verified)}"
         )
-    wanted = True if right and not wrong else False if wrong and not right else None
+    wanted = True if right else False if wrong else None
     rows = _read_rollouts(context, chosen, name, wanted, limit)
     if json:
         print_json(rows)

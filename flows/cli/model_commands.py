@@ -55,7 +55,7 @@ def models(
         return
     table = Table(title="Registered models", title_justify="left")
     for heading in ("model", "aliases", "accuracy", "made from", "rows", "registered"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for v in found:
         accuracy = accuracies[v.name, v.version]
         table.add_row(
@@ -91,7 +91,7 @@ def promote(
         print_json(promotion.model_dump(mode="json"))
         return
     before = f" (before: version {promotion.previous})" if promotion.previous is not None else ""
-    if promotion.version == promotion.previous:
+    if promotion.was_champion:
         context.console.print(f"{promotion.model}/{promotion.version} is the champion already.")
     else:
         context.console.print(

@@ -72,7 +72,7 @@ def run(
         ),
     ):
         planned = make_plan(wanted, context.home, context.ledger, force=force or (), until=until)
-        if planned.is_finished:
+        if planned.is_finished and context.home.mlflow_path.is_file():
             summary = _reuse(context, planned)
         else:
             summary = _execute(context, wanted, planned, force or [], until, quiet=json)
@@ -165,7 +165,7 @@ def _execute(
         if server is not None:
             os.environ["PREFECT_API_URL"] = server.api_url  # before Prefect is imported
         with Console(stderr=True).status("Starting Prefect…") if not quiet else contextlib.nullcontext():
-            from flows.pipeline import post_training, prepared_rows, stop_requested
+            from flows.pipeline import post_training, prepared_rows, send_logs, stop_requested
 
             if server is not None:
                 server.wait_until_it_answers()
@@ -176,6 +176,7 @@ def _execute(
         view = stack.enter_context(_view(context.console, to_do, quiet=quiet))
         stack.enter_context(_stopping(stop, view, context.ledger))
         current_view.set(view)
+        stack.callback(send_logs)  # before the server goes
         document: Any = post_training(recipe.model_dump(mode="json"), force, until)
     return RunSummary.model_validate(document)
 

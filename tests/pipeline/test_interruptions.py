@@ -38,6 +38,9 @@ class Chain:
     stage_after_interrupt: RunStage
     checkpoint_after_interrupt: int
     left_by_interrupt: list[psutil.Process]
+    planned: str
+    """What the plan says of the interrupted stage."""
+
     finished: Outcome
     beside: Outcome
     runs: list[Run]
@@ -65,6 +68,7 @@ def chain(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFactory) 
     _, left_by_interrupt = psutil.wait_procs(workers, timeout=0)
     stages = world.ledger.run_stages(world.ledger.runs("long", limit=1)[0].run_id)
     checkpoint_after_interrupt = newest_checkpoint(world)
+    plan = {step["name"]: step["reason"] for step in world.burnish("plan", *command[1:], "--json").json}
 
     shell.start(*command)
     wait_until((world.home.path / "locks" / "recipe-long.holder").exists, "the last run")
@@ -81,6 +85,7 @@ def chain(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFactory) 
         stage_after_interrupt=next(stage for stage in stages if stage.stage == "sft"),
         checkpoint_after_interrupt=checkpoint_after_interrupt,
         left_by_interrupt=left_by_interrupt,
+        planned=plan["sft"],
         finished=finished,
         beside=Outcome(beside.returncode, out, err, 0.0),
         runs=list(reversed(world.ledger.runs("long"))),
@@ -118,6 +123,7 @@ def test_ctrl_c_stops_a_stage_with_a_checkpoint(chain: Chain):
     assert "Traceback" not in chain.interrupted.text
     assert chain.stage_after_interrupt.state == "interrupted"
     assert chain.left_by_interrupt == []
+    assert chain.planned == "continues at the checkpoint of an interrupted run"
     assert chain.checkpoint_after_kill < chain.checkpoint_after_interrupt < STEPS
 
 

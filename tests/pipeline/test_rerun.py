@@ -1,14 +1,16 @@
 """What a rerun trains and what it reuses, and what `plan` says of it beforehand."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from infra.records import Run
 from tests.pipeline import coin
-from tests.pipeline.conftest import World
+from tests.pipeline.conftest import World, burnish
 from tests.pipeline.shell import PROJECT, Outcome, Shell
 
 
@@ -146,3 +148,23 @@ def test_deleted_weights_are_made_again_and_missed_until_then(world: World, shel
     assert shell.run("run", *change).code == 0
     assert (world.home.models_dir / made.fingerprint / "model.safetensors").is_file()
     assert shell.run("chat", "lost.sft/1", "--prompt", "toss 1").code == 0
+
+
+def test_a_removed_registry_is_filled_again(world: World, tmp_path: Path):
+    """In a copy of the home, since the shared shell's process holds MLflow open."""
+    home = shutil.copytree(world.home.path, tmp_path / "home")
+    shutil.rmtree(home / "mlflow")
+    environment = dict(world.environment) | {"BURNISH_HOME": str(home)}
+    assert burnish(environment, [], "run", world.recipe, "--json").code == 0
+    listed = burnish(environment, [], "models", "coin", "--json").json
+    assert {model["name"] for model in listed} == {f"coin.{model}" for model in coin.MODELS}
+    assert burnish(environment, [], "promote", "coin", "--json").json["model"] == "coin.grpo"
+
+
+def test_a_pipelines_name_promotes_the_version_its_newest_run_ended_with(world: World, shell: Shell):
+    other = shell.run("run", world.recipe, "--set", "grpo.learning_rate=5e-4", "--json")
+    newest_version = other.json["lines"][-1]["model"]
+    reused = shell.run("run", world.recipe, "--json").json["lines"][-1]["model"]
+    assert newest_version != reused
+    promoted = shell.run("promote", "coin", "--json").json
+    assert f"{promoted['model']}/{promoted['version']}" == reused

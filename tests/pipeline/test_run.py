@@ -213,6 +213,8 @@ def test_the_run_is_a_prefect_flow_run_with_a_task_run_per_node(world: World):
         logged = db.execute(
             "select task_run.name, message from log join task_run on task_run.id = log.task_run_id"
             " where message like '%steps ·%'"
+            " and replace(task_run.flow_run_id, '-', '') = replace(?, '-', '')",
+            [run.flow_run_id],
         ).fetchall()
     assert states == [("COMPLETED",)]
     assert dict(tasks) == dict.fromkeys(coin.NODES, "COMPLETED")
