@@ -114,7 +114,7 @@ def _stages(files: OwnFiles, counts: dict[str, int]) -> list[str]:
     lines: list[str] = []
     start = "base"
     if files.sft:
-        lines += _sft(rate, "epochs: 2" if files.base else "steps: 300", _batch(counts["examples"] // 2, 64))
+        lines += _sft(rate, "epochs: 2" if files.base else "steps: 100", _batch(counts["examples"] // 2, 64))
         start = "sft"
     if files.problems:
         lines += _check("check", start)
