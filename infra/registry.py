@@ -147,11 +147,11 @@ class ModelRegistry:
             directory = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
         except (OSError, MlflowException) as error:
             raise NotFoundError(
-                f"The files of {name}/{version} are gone: {error}", "", "Run again."
+                f"The files of {name}/{version} are gone: {error}", "", _make_again(name)
             ) from error
         if not any(directory.glob("*.safetensors")):
             raise NotFoundError(
-                f"The weights of {name}/{version} are gone from {directory}.", "", "Run again."
+                f"The weights of {name}/{version} are gone from {directory}.", "", _make_again(name)
             )
         return directory
 
@@ -219,6 +219,11 @@ def _registered_version(version: ModelVersion, model: RegisteredModel) -> Regist
         created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         stage_key=version.tags.get("burnish.stage_key", ""),
     )
+
+
+def _make_again(name: str) -> str:
+    pipeline, _, stage = name.partition(".")
+    return f"`burnish run` of the recipe {pipeline} with --force {stage} makes them again."
 
 
 def _require_known(kind: str, name: str, known: Iterable[str], *, of: str = "") -> None:
