@@ -227,7 +227,7 @@ def test_a_served_recipe_runs_on_its_schedule_until_ctrl_c(empty_home: Path, tmp
     with (tmp_path / "log").open("w+") as log:
         served = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         wait_until(
-            lambda: len([run for run in ledger.runs() if run.state in ("done", "failed")]) >= 2, "2 runs"
+            lambda: len([run for run in ledger.runs() if run.state in ("done", "failed")]) >= 2, "2 runs", 400
         )
         os.killpg(served.pid, signal.SIGINT)
         served.wait(30)
