@@ -226,10 +226,14 @@ def test_a_served_recipe_runs_on_its_schedule_until_ctrl_c(empty_home: Path, tmp
     command = [BURNISH, "serve", recipe, "--set", "sft.steps=1", "--interval", "5"]
     with (tmp_path / "log").open("w+") as log:
         served = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        wait_until(
-            lambda: len([run for run in ledger.runs() if run.state in ("done", "failed")]) >= 2, "2 runs", 400
-        )
-        os.killpg(served.pid, signal.SIGINT)
+        try:
+            wait_until(
+                lambda: len([run for run in ledger.runs() if run.state in ("done", "failed")]) >= 2,
+                "2 runs",
+                400,
+            )
+        finally:
+            os.killpg(served.pid, signal.SIGINT)
         served.wait(30)
         log.seek(0)
         said = log.read()
