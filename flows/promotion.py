@@ -84,7 +84,7 @@ def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str,
     known = {version.name for version in versions}
     model = wanted.removeprefix("models:/")
     if model.partition("/")[0] not in known:
-        model = _last_model(ledger, model, known)
+        model = _last_version(ledger, model, known)
     name, _, number = model.partition("/")
     numbers = [version.version for version in versions if version.name == name]
     if number and (not number.isdigit() or int(number) not in numbers):
@@ -92,7 +92,7 @@ def _resolve(ledger: Ledger, registry: ModelRegistry, wanted: str) -> tuple[str,
     return name, int(number) if number else max(numbers)
 
 
-def _last_model(ledger: Ledger, pipeline: str, known: set[str]) -> str:
+def _last_version(ledger: Ledger, pipeline: str, known: set[str]) -> str:
     """`model/version` that ends the table of the pipeline's newest run of all its stages (no `--until`)."""
     if not known:
         raise NotFoundError(

@@ -13,7 +13,7 @@ def run_environment(
     added = server_environment(home.path) | {
         "BURNISH_HOME": str(home.path),
         # OpenMP threads that wait by spinning take the cores from whoever works: ten times slower with two
-        # busy processes on two cores. GNU's may spin for some microseconds, which is as fast as for ever.
+        # busy processes on two cores. GNU's may spin for some microseconds: not at all is slower alone.
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "1000",
         "TOKENIZERS_PARALLELISM": "false",

@@ -24,6 +24,7 @@ from stages.handoff import (
 )
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
+    dropped_note,
     load_policy,
     new_adapter,
     num_steps,
@@ -55,11 +56,7 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
         for pair, better, worse in zip(pairs, chosen, rejected, strict=True)
         if max(len(better), len(worse)) <= config.max_length
     ]
-    notes: list[str] = []
-    if len(kept) < len(pairs):
-        notes.append(
-            f"{len(pairs) - len(kept)} of {len(pairs)} pairs longer than {config.max_length} tokens dropped"
-        )
+    notes = dropped_note(len(pairs) - len(kept), len(pairs), f"pairs longer than {config.max_length} tokens")
     require_enough_rows(len(kept), 1, "preference pairs", notes)
     batch = min(config.global_batch, len(kept))
     micro_batch = micro_batch_size(batch, tokens_per_row(config), job.run)

@@ -14,6 +14,7 @@ from data_contracts.training_configs import GRPOConfig
 from stages.handoff import encode_all, require_end_of_sequence, require_same_template
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
+    dropped_note,
     load_policy,
     new_adapter,
     read_mixed_rows,
@@ -44,12 +45,8 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
         for problem, ids in zip(problems, prompts, strict=True)
         if len(ids) <= config.max_prompt_length
     ]
-    dropped = len(problems) - len(kept)
-    notes: list[str] = []
-    if dropped:
-        notes.append(
-            f"{dropped} of {len(problems)} problems with prompts over {config.max_prompt_length} tokens dropped"
-        )
+    too_long = f"problems with prompts over {config.max_prompt_length} tokens"
+    notes = dropped_note(len(problems) - len(kept), len(problems), too_long)
     prompts_per_round = config.prompts_per_step * config.steps_per_generation
     require_enough_rows(len(kept), prompts_per_round, "problems", notes)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)

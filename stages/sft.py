@@ -25,6 +25,7 @@ from stages.handoff import (
 )
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
+    dropped_note,
     load_policy,
     new_adapter,
     num_steps,
@@ -81,12 +82,10 @@ def _read_conversations(
     table: pa.Table = tokenized.data.table
     is_clean = ~table["has_special"].to_numpy()
     fits = table["num_tokens"].to_numpy() <= config.max_length
-    dropped = {
-        f"longer than {config.max_length} tokens": int((~fits).sum()),
-        "with a special token in their text": int((fits & ~is_clean).sum()),
-    }
+    too_long, special = int((~fits).sum()), int((fits & ~is_clean).sum())
     notes = [
-        f"{count} of {len(rows)} conversations {what} dropped" for what, count in dropped.items() if count
+        *dropped_note(too_long, len(rows), f"conversations longer than {config.max_length} tokens"),
+        *dropped_note(special, len(rows), "conversations with a special token in their text"),
     ]
     return Dataset(table.filter(pa.array(fits & is_clean))), notes
 

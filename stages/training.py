@@ -99,6 +99,11 @@ def num_steps(config: EpochTrainingConfig, num_rows: int) -> int:
     return max(1, math.ceil(config.epochs * num_rows / config.global_batch))
 
 
+def dropped_note(count: int, total: int, what: str) -> list[str]:
+    """What a stage says of rows it could not use: one sentence, or none."""
+    return [f"{count} of {total} {what} dropped"] if count else []
+
+
 def require_enough_rows(num_rows: int, needed: int, what: str, dropped: Iterable[str] = ()) -> None:
     """Raise StageError for less than a batch; `dropped` says what became of the others."""
     if num_rows < needed:
