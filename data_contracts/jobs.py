@@ -61,6 +61,11 @@ class StageJob(Config):
         return self.work_dir / "output"
 
     @property
+    def training_rows_path(self) -> Path:
+        """Which rows of which input reached the trainer, written by stages that train."""
+        return self.work_dir / "training_rows.parquet"
+
+    @property
     def progress_path(self) -> Path:
         return self.work_dir / "progress.jsonl"
 

@@ -1,9 +1,20 @@
-"""The four row kinds that pass between parts, and how a file's columns tell which one it holds."""
+"""The four row kinds that pass between parts, and how a file's columns tell which one it holds.
 
+SFT examples, preference pairs and problems come from users, so their contracts refuse a row with the first
+rule of `row_rules` that it breaks. They may carry more columns (level, subject), as long as those are scalars.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from data_contracts.row_rules import pair_fault, problem_fault, sft_fault
+
+Scalar = bool | int | float | str | datetime | date | None
 
 
 class RowKind(StrEnum):
@@ -28,26 +39,52 @@ class Message(Row):
     content: str
 
 
-class SFTExample(Row):
+class SourcedRow(BaseModel):
+    """A row made from someone's file: refused with the first rule that it breaks."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    __pydantic_extra__: dict[str, Scalar]  # pyright: ignore[reportIncompatibleVariableOverride] - how pydantic types extras
+
+    fault: ClassVar[Callable[[Mapping[str, Any]], str | None]]
+    """The first rule that a row of this kind breaks, as a sentence."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _breaks_no_rule(cls, row: Any) -> Any:
+        if isinstance(row, Mapping) and (reason := cls.fault(row)):
+            raise PydanticCustomError("contract", "{reason}", {"reason": reason})
+        return row
+
+
+class SFTExample(SourcedRow):
     """A conversation that ends with the assistant."""
 
-    messages: tuple[Message, ...] = Field(min_length=2)
+    fault = staticmethod(sft_fault)
+
+    messages: tuple[Message, ...]
 
 
-class PreferencePair(Row):
+class PreferencePair(SourcedRow):
     """One prompt, the better and the worse completion."""
 
-    prompt: tuple[Message, ...] = Field(min_length=1)
+    fault = staticmethod(pair_fault)
+
+    prompt: tuple[Message, ...]
     chosen: str
     rejected: str
 
 
-class Problem(Row):
+class Problem(SourcedRow):
     """A prompt whose completion a verifier can judge. The policy never sees `ground_truth`."""
 
+    fault = staticmethod(problem_fault)
+
     problem_id: str
-    prompt: tuple[Message, ...] = Field(min_length=1)
+    prompt: tuple[Message, ...]
     ground_truth: str
+    """What the verifier compares with; may be empty where it judges by its arguments alone."""
+
     verifier: str
     arguments: str = "{}"
     """The verifier's keyword arguments, as a JSON object."""

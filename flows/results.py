@@ -22,8 +22,9 @@ from flows.plan import find_reusable, has_output, is_own, output_path
 from flows.recipe import Recipe
 from infra.home import Home, publish_directory
 from infra.ledger import Ledger
-from infra.records import Execution
-from infra.warehouse import Warehouse
+from infra.records import Execution, Input, Role
+from infra.training_rows import keep_training_rows
+from infra.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from infra.registry import ModelRegistry, RunStatus
@@ -102,6 +103,8 @@ class Results:
         if node.makes_model:
             kept = self._home.models_dir / result.fingerprint
             publish_directory(job.output_dir, kept)
+            if job.training_rows_path.exists():  # the base reads no rows
+                keep_training_rows(self._home, self._input_key(node), job.training_rows_path)
             version = self._register(node, kept, mlflow_run)
             return self._record(node, version, result.fingerprint, document, seconds)
         table = pq.read_table(job.output_dir / "rows.parquet")
@@ -128,14 +131,16 @@ class Results:
         """Give another execution's output this node's name and key."""
         if not node.makes_model:
             table = pq.read_table(output_path(self._home, found))
-            return self._keep_rows(node, RowKind(found.result["kind"]), table, found.result, 0.0)
+            kind = RowKind(found.result["kind"])
+            published = self._warehouse.publish(self._output_name(node), kind, table, node.key)
+            return self._record(node, published.version, found.fingerprint, found.result, 0.0, found)
         mlflow_run = self.start_mlflow_run(node)
         try:
             version = self._register(node, output_path(self._home, found), mlflow_run)
             self.registry.log_metrics(mlflow_run, found.result["metrics"], step=0)
         finally:
             self.registry.finish_run(mlflow_run, "FINISHED")
-        return self._record(node, version, found.fingerprint, found.result, 0.0)
+        return self._record(node, version, found.fingerprint, found.result, 0.0, found)
 
     def _keep_rows(
         self, node: Node, kind: RowKind, table: pa.Table, result: Mapping[str, Any], seconds: float
@@ -155,7 +160,13 @@ class Results:
         return self.registry.register_model(mlflow_run, self._output_name(node), path, node.key, tags)
 
     def _record(
-        self, node: Node, version: int, content: str, result: Mapping[str, Any], seconds: float
+        self,
+        node: Node,
+        version: int,
+        content: str,
+        result: Mapping[str, Any],
+        seconds: float,
+        adopted: Execution | None = None,
     ) -> Execution:
         execution = Execution(
             run_id=self._run_id,
@@ -163,8 +174,9 @@ class Results:
             stage=node.name,
             kind=node.kind,
             key=node.key,
-            input_key=self._input_key(node),
+            input_key=adopted.input_key if adopted else self._input_key(node),
             identity=node.identity,
+            inputs=self._inputs(node, adopted),
             output="model" if node.makes_model else "rows",
             fingerprint=content,
             name=self._output_name(node),
@@ -176,6 +188,20 @@ class Results:
         )
         self._ledger.record(execution)
         return execution
+
+    def _inputs(self, node: Node, adopted: Execution | None) -> tuple[Input, ...]:
+        """What the result was made from; an adopted one perhaps from other content than its parents have here."""
+        own = [self._input(node.start, "start"), self._input("base", "base")] if node.start else []
+        own += [self._input(name, "rows", weight) for name, weight in node.rows.items()]
+        own += [self._input(name, "compare") for name in node.compare_with]
+        if adopted is None:
+            return tuple(own)
+        both = zip(own, adopted.inputs, strict=True)
+        return tuple(ours if ours.fingerprint == theirs.fingerprint else theirs for ours, theirs in both)
+
+    def _input(self, name: str, role: Role, weight: float = 1.0) -> Input:
+        made = self.finished[name]
+        return Input(name, role, made.name, made.version, made.fingerprint, weight)
 
     def _input_key(self, node: Node) -> str:
         """The node's identity with its parents' content in place of their logical keys."""

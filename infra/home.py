@@ -17,7 +17,7 @@ import filelock
 
 from data_contracts.errors import HomeError
 
-HOME_FORMAT = 1
+HOME_FORMAT = 2
 """Raised when a home written by this version could not be read by the one before."""
 
 
@@ -41,9 +41,24 @@ class Home:
         return self.path / "warehouse" / "rows"
 
     @property
+    def manifests_dir(self) -> Path:
+        """Which rows of which files make a version, where it is not one file as it stands."""
+        return self.path / "warehouse" / "manifests"
+
+    @property
+    def quarantine_dir(self) -> Path:
+        """Rows that broke their contract, with file, line and reason, one Parquet file an import."""
+        return self.path / "warehouse" / "quarantine"
+
+    @property
     def models_dir(self) -> Path:
         """Model directories, one per distinct content, named by fingerprint."""
         return self.path / "models"
+
+    @property
+    def lineage_dir(self) -> Path:
+        """Which rows each training was given."""
+        return self.path / "lineage"
 
     @property
     def work_dir(self) -> Path:
@@ -70,6 +85,17 @@ class Home:
     def mlflow_artifacts_dir(self) -> Path:
         return self.path / "mlflow" / "artifacts"
 
+    @property
+    def cards_dir(self) -> Path:
+        """Data cards by fingerprint; they can be computed again."""
+        return self.path / "warehouse" / "cards"
+
+    @property
+    def directories(self) -> list[Path]:
+        """What every home has."""
+        rows = [self.rows_dir, self.manifests_dir, self.quarantine_dir, self.cards_dir]
+        return [self.path, *rows, self.models_dir, self.lineage_dir, self.work_dir, self.logs_dir]
+
     def lock_path(self, name: str) -> Path:
         """Where the lock `name` is."""
         path = self.path / "locks" / f"{name}.lock"
@@ -78,11 +104,17 @@ class Home:
 
     @contextmanager
     def lock(
-        self, name: str, *, holder: str, on_wait: Callable[[str], None] | None = None
+        self,
+        name: str,
+        *,
+        holder: str,
+        on_wait: Callable[[str], None] | None = None,
+        timeout_seconds: float = -1,
     ) -> Generator[None]:
         """Hold the OS lock `name`; it is freed by the kernel when its holder dies.
 
         While somebody else holds it, `on_wait` is told once who that is, from the file beside the lock.
+        Raises HomeError when it is not free in time; a negative time waits for ever.
         """
         path = self.lock_path(name)
         holder_path = path.with_suffix(".holder")
@@ -92,7 +124,15 @@ class Home:
         except filelock.Timeout:
             if on_wait is not None:
                 on_wait(_read_holder(holder_path))
-            lock.acquire(poll_interval=0.2)
+            try:
+                lock.acquire(timeout=timeout_seconds, poll_interval=0.05)
+            except filelock.Timeout as error:
+                raise HomeError(
+                    f"The {name} of {self.path} was not free for {timeout_seconds:.0f} s: "
+                    f"{_read_holder(holder_path)} has it.",
+                    "a turn within that time",
+                    "Wait for that process, or end it; then run again.",
+                ) from error
         try:
             holder_path.write_text(f"{holder} (process {os.getpid()})")
             yield
@@ -131,7 +171,7 @@ def open_home(path: Path) -> Home:
     if marker.is_file():
         _require_known_format(marker)
     try:
-        for directory in [path, home.rows_dir, home.models_dir, home.work_dir, home.logs_dir]:
+        for directory in home.directories:
             directory.mkdir(parents=True, exist_ok=True)
         probe = path / f".probe-{os.getpid()}-{time.monotonic_ns()}"
         probe.write_text("writable")
@@ -156,10 +196,16 @@ def _require_known_format(marker: Path) -> None:
             f'{{"format": {HOME_FORMAT}}}',
             "Restore the file, or set BURNISH_HOME to another directory.",
         ) from error
+    if found < HOME_FORMAT:
+        raise HomeError(
+            f"The home {marker.parent} was written by an older Burnish (format {found}).",
+            f"format {HOME_FORMAT}",
+            "Set BURNISH_HOME to another directory, or remove this one: a run makes its results anew.",
+        )
     if found > HOME_FORMAT:
         raise HomeError(
             f"The home {marker.parent} was written by a newer Burnish (format {found}).",
-            f"format {HOME_FORMAT} or older",
+            f"format {HOME_FORMAT}",
             "Upgrade Burnish, or set BURNISH_HOME to another directory.",
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.errors import HomeError
-from infra.records import RUNNING, WAITING, Decision, Execution, Run, RunStage
+from infra.records import RUNNING, WAITING, Decision, Execution, Input, Run, RunStage, Withdrawal
 
 _SCHEMA = """
 create table if not exists runs (
@@ -29,7 +29,7 @@ create table if not exists run_stages (
 create table if not exists executions (
     execution_id integer primary key, run_id text not null, pipeline text not null, stage text not null,
     kind text not null, key text not null, input_key text not null, identity text not null,
-    output text not null, fingerprint text not null, name text not null, version integer not null,
+    inputs text not null, output text not null, fingerprint text not null, name text not null, version integer not null,
     result text not null, libraries text not null, seconds real not null, ended real not null);
 create index if not exists executions_by_key on executions (key);
 create index if not exists executions_by_input_key on executions (input_key);
@@ -37,12 +37,19 @@ create index if not exists executions_by_stage on executions (pipeline, stage);
 create table if not exists decisions (
     decision_id integer primary key, made real not null, kind text not null, model text not null,
     from_version integer, to_version integer, actor text not null, reason text not null, evidence text not null);
+create table if not exists withdrawals (
+    withdrawal_id integer primary key, made real not null, scope text not null, source text,
+    row_hashes blob not null, actor text not null, reason text not null, untouched text not null,
+    models text not null, undoes integer);
 create table if not exists file_digests (
     path text primary key, size integer not null, mtime_ns integer not null, inode integer not null,
     digest text not null);
 """
 
-_DOCUMENTS = ("document", "summary", "identity", "result", "libraries", "evidence")
+_DOCUMENTS = (
+    *("document", "summary", "identity", "inputs", "result", "libraries", "evidence"),
+    *("untouched", "models"),
+)
 """Columns that hold JSON."""
 
 
@@ -123,10 +130,17 @@ class Ledger:
     def find_by_output(self, name: str, version: int) -> list[Execution]:
         return self._executions("name = ? and version = ?", [name, version])
 
+    def executions(self) -> list[Execution]:
+        """All of them, newest first."""
+        return self._executions("true", [])
+
     def _executions(self, condition: str, parameters: Sequence[Any]) -> list[Execution]:
         columns = ", ".join(field.name for field in fields(Execution))
         query = f"select {columns} from executions where {condition} order by execution_id desc"
-        return [Execution(**row) for row in self._query(query, parameters)]
+        rows = self._query(query, parameters)
+        for row in rows:
+            row["inputs"] = tuple(Input(**given) for given in row["inputs"])
+        return [Execution(**row) for row in rows]
 
     # Decisions
 
@@ -138,6 +152,21 @@ class Ledger:
         columns = ", ".join(field.name for field in fields(Decision))
         query = f"select {columns} from decisions where ? is null or model = ? order by decision_id desc"
         return [Decision(**row) for row in self._query(query, [model, model])]
+
+    # Withdrawals
+
+    def withdraw(self, withdrawal: Withdrawal) -> int:
+        """Note a withdrawal, or the end of one; returns its id."""
+        return self._insert("withdrawals", asdict(withdrawal))
+
+    def withdrawals(self) -> list[Withdrawal]:
+        """Those in force, oldest first."""
+        ended = "select undoes from withdrawals where undoes is not null"
+        query = f"select * from withdrawals where undoes is null and withdrawal_id not in ({ended})"
+        rows = self._query(f"{query} order by withdrawal_id")
+        for row in rows:
+            row["untouched"], row["models"] = tuple(row["untouched"]), tuple(row["models"])
+        return [Withdrawal(**row) for row in rows]
 
     # File digests
 
@@ -157,10 +186,12 @@ class Ledger:
 
     # SQLite
 
-    def _insert(self, table: str, record: Mapping[str, Any]) -> None:
+    def _insert(self, table: str, record: Mapping[str, Any]) -> int:
+        """Add a row; returns its number."""
         values = {name: json.dumps(v) if name in _DOCUMENTS else v for name, v in record.items()}
         places = ", ".join("?" for _ in values)
-        self._query(f"insert into {table} ({', '.join(values)}) values ({places})", list(values.values()))
+        insert = f"insert into {table} ({', '.join(values)}) values ({places}) returning rowid as number"
+        return self._query(insert, list(values.values()))[0]["number"]
 
     def _query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         rows = self._connection().execute(sql, parameters).fetchall()

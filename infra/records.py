@@ -1,10 +1,25 @@
 """What the ledger remembers, as plain frozen records."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 RUNNING, DONE, REUSED, FAILED = "running", "done", "reused", "failed"
 SKIPPED, INTERRUPTED, WAITING = "skipped", "interrupted", "waiting"
+
+
+Role = Literal["start", "base", "rows", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a stage was given: a registered model, or a dataset version."""
+
+    node: str
+    role: Role
+    name: str
+    version: int
+    fingerprint: str
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +37,9 @@ class Execution:
     """The same with the parents' content in place of their keys."""
 
     identity: dict[str, Any]
+    inputs: tuple[Input, ...]
+    """What its result was made from: start and base, then rows, then what it was compared with."""
+
     output: str
     fingerprint: str
     name: str
@@ -77,3 +95,32 @@ class Decision:
     actor: str
     reason: str
     evidence: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Rows that no later run may use, append-only; or the end of an earlier withdrawal."""
+
+    made: float
+    scope: str
+    """What was withdrawn, in words that are the same whenever the same is withdrawn again."""
+
+    source: str | None
+    """Every row whose `source` is this, of any dataset."""
+
+    row_hashes: bytes
+    """16 bytes a row: the others that are withdrawn. Kept here, so that they stay known when the version goes."""
+
+    actor: str
+    reason: str
+    untouched: tuple[str, ...]
+    """Keys of datasets proven to have none of the rows, as they were when this was written."""
+
+    models: tuple[str, ...]
+    """`name/version` of the models that had seen the rows by then."""
+
+    undoes: int | None = None
+    """The withdrawal that this one ends."""
+
+    withdrawal_id: int | None = None
+    """Given by the ledger."""

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -22,13 +23,14 @@ from stages.handoff import (
     require_reference,
     require_same_template,
 )
+from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
+    drawn_counts,
     dropped_note,
     load_policy,
     new_adapter,
     num_steps,
-    read_mixed_rows,
     require_enough_rows,
     save_trained,
     train,
@@ -42,22 +44,21 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     tokenizer = require_same_template(job.base.path, job.start.path)
     require_end_of_sequence(job.start.path, tokenizer)
     require_reference(fingerprint_model(job.start.path), job.start.fingerprint)
-    rows = Dataset(read_mixed_rows(job.rows, ["prompt", "chosen", "rejected"], job.seed)).to_list()
+    mixed = read_mixed_rows(job.rows, ["prompt", "chosen", "rejected"], job.seed)
     pairs = [
         {"prompt": row["prompt"], **{side: _completion(row[side]) for side in ("chosen", "rejected")}}
-        for row in rows
+        for row in Dataset(mixed.table).to_list()
     ]
     chosen, rejected = (
         encode_all(tokenizer, [[*pair["prompt"], *pair[side]] for pair in pairs])
         for side in ("chosen", "rejected")
     )
-    kept = [
-        pair
-        for pair, better, worse in zip(pairs, chosen, rejected, strict=True)
-        if max(len(better), len(worse)) <= config.max_length
-    ]
+    fits = np.array([max(map(len, both)) <= config.max_length for both in zip(chosen, rejected, strict=True)])
+    kept = [pair for pair, is_kept in zip(pairs, fits, strict=True) if is_kept]
+    write_training_rows(job, mixed, fits)
     notes = dropped_note(len(pairs) - len(kept), len(pairs), f"pairs longer than {config.max_length} tokens")
     require_enough_rows(len(kept), 1, "preference pairs", notes)
+    steps = num_steps(config, len(kept))
     batch = min(config.global_batch, len(kept))
     micro_batch = micro_batch_size(batch, tokens_per_row(config), job.run)
     progress = ProgressCallback(ProgressFile(job.progress_path), "dpo")
@@ -65,7 +66,7 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
         cache=job.reference_cache_dir / f"{_reference_key(job, config)}.parquet",
         model=load_policy(job, config),
         args=TRLConfig(
-            **trainer_arguments(job, config, num_steps(config, len(kept))),
+            **trainer_arguments(job, config, steps),
             per_device_train_batch_size=micro_batch,
             gradient_accumulation_steps=batch // micro_batch,
             max_length=config.max_length,
@@ -83,9 +84,9 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     train(trainer)
     if batch < config.global_batch:
         notes.append(f"a batch of {batch} pairs instead of {config.global_batch}: there are no more")
-    return save_trained(
-        trainer, job, progress, {"dpo/first_loss": first_loss, "dpo/pairs": float(len(kept))}, notes
-    )
+    counts = {"dpo/first_loss": first_loss, "dpo/pairs": float(len(kept))}
+    counts |= drawn_counts("dpo", steps * batch, len(kept))
+    return save_trained(trainer, job, progress, counts, notes)
 
 
 def _completion(text: str) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig as TRLConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
@@ -12,12 +13,13 @@ from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import GRPOConfig
 from stages.handoff import encode_all, require_end_of_sequence, require_same_template
+from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
+    drawn_counts,
     dropped_note,
     load_policy,
     new_adapter,
-    read_mixed_rows,
     require_enough_rows,
     save_trained,
     train,
@@ -38,13 +40,12 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     assert job.start is not None and job.base is not None
     tokenizer = require_same_template(job.base.path, job.start.path)
     require_end_of_sequence(job.start.path, tokenizer)
-    problems = Dataset(read_mixed_rows(job.rows, _COLUMNS, job.seed)).to_list()
+    mixed = read_mixed_rows(job.rows, _COLUMNS, job.seed)
+    problems = Dataset(mixed.table).to_list()
     prompts = encode_all(tokenizer, [problem["prompt"] for problem in problems], prompt=True)
-    kept = [
-        problem
-        for problem, ids in zip(problems, prompts, strict=True)
-        if len(ids) <= config.max_prompt_length
-    ]
+    fits = np.array([len(ids) <= config.max_prompt_length for ids in prompts])
+    kept = [problem for problem, is_kept in zip(problems, fits, strict=True) if is_kept]
+    write_training_rows(job, mixed, fits)
     too_long = f"problems with prompts over {config.max_prompt_length} tokens"
     notes = dropped_note(len(problems) - len(kept), len(problems), too_long)
     prompts_per_round = config.prompts_per_step * config.steps_per_generation
@@ -85,7 +86,10 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     counter.require_few_failures()
     if _learned_nothing(trainer):
         notes.append("no group ever had two different rewards, so nothing was learned: see `burnish samples`")
-    return save_trained(trainer, job, progress, {"grpo/problems": float(len(kept))}, notes)
+    # Each round draws its prompts once and feeds as many updates as it has micro-rounds and iterations.
+    drawn = config.steps * config.prompts_per_step // config.num_iterations
+    counts = {"grpo/problems": float(len(kept)), **drawn_counts("grpo", drawn, len(kept))}
+    return save_trained(trainer, job, progress, counts, notes)
 
 
 def _learned_nothing(trainer: GRPOTrainer) -> bool:

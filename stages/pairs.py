@@ -14,7 +14,7 @@ from data_contracts.errors import EmptyResultError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import PairsConfig
-from stages.training import repeat_by_weight
+from stages.mixed_rows import repeat_by_weight
 from stages.verify import write_rows
 
 Row = dict[str, Any]

@@ -23,13 +23,14 @@ from stages.handoff import (
     require_same_template,
     stop_token_ids,
 )
+from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
 from stages.training import (
+    drawn_counts,
     dropped_note,
     load_policy,
     new_adapter,
     num_steps,
-    read_mixed_rows,
     require_enough_rows,
     save_trained,
     train,
@@ -52,11 +53,12 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
         sequences = pack_dataset(sequences, config.max_length)
     require_enough_rows(len(sequences), config.global_batch, "sequences", dropped)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
+    steps = num_steps(config, len(sequences))
     progress = ProgressCallback(ProgressFile(job.progress_path), "sft")
     trainer = SFTTrainer(
         model=load_policy(job, config),
         args=TRLConfig(
-            **trainer_arguments(job, config, num_steps(config, len(sequences))),
+            **trainer_arguments(job, config, steps),
             per_device_train_batch_size=micro_batch,
             gradient_accumulation_steps=config.global_batch // micro_batch,
             max_length=config.max_length,
@@ -70,6 +72,7 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     )
     train(trainer)
     counts = {"sft/rows": float(len(conversations)), "sft/sequences": float(len(sequences))}
+    counts |= drawn_counts("sft", steps * config.global_batch, len(sequences))
     return save_trained(trainer, job, progress, counts, dropped)
 
 
@@ -77,7 +80,8 @@ def _read_conversations(
     job: StageJob, config: SFTConfig, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[Dataset, list[str]]:
     """Conversations fit to train on, with `input_ids` and `labels`; and how many were dropped, and why."""
-    rows = Dataset(read_mixed_rows(job.rows, ["messages"], job.seed))
+    mixed = read_mixed_rows(job.rows, ["messages"], job.seed)
+    rows = Dataset(mixed.table)
     tokenized = rows.map(partial(_tokenize, tokenizer=tokenizer), batched=True)
     table: pa.Table = tokenized.data.table
     is_clean = ~table["has_special"].to_numpy()
@@ -87,6 +91,7 @@ def _read_conversations(
         *dropped_note(too_long, len(rows), f"conversations longer than {config.max_length} tokens"),
         *dropped_note(special, len(rows), "conversations with a special token in their text"),
     ]
+    write_training_rows(job, mixed, fits & is_clean)
     return Dataset(table.filter(pa.array(fits & is_clean))), notes
 
 

@@ -7,37 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_jit_checkpoint import JITCheckpointCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from data_contracts.errors import StageError
-from data_contracts.jobs import INTERRUPTED_EXIT, RowsInput, StageJob, StageResult
+from data_contracts.jobs import INTERRUPTED_EXIT, StageJob, StageResult
 from data_contracts.training_configs import EpochTrainingConfig, LoRA, TrainingConfig
 from stages.checkpoint import fingerprint_model, load_adapter, load_model, save_adapter, save_model
 from stages.handoff import require_reference
 from stages.progress import ProgressCallback
 
 _LOGS_PER_STAGE = 50
-
-
-def read_mixed_rows(inputs: Iterable[RowsInput], columns: list[str], seed: int) -> pa.Table:
-    """All rows of the inputs, each input by its weight."""
-    random = np.random.default_rng(seed)
-    return pa.concat_tables(
-        [repeat_by_weight(pq.read_table(rows.path, columns=columns), rows.weight, random) for rows in inputs]
-    )
-
-
-def repeat_by_weight(table: pa.Table, weight: float, random: np.random.Generator) -> pa.Table:
-    """Whole copies of the rows, then a seeded draw for the fraction."""
-    copies, fraction = divmod(weight, 1)
-    drawn = random.permutation(table.num_rows)[: round(fraction * table.num_rows)]
-    return pa.concat_tables([*[table] * int(copies), table.take(pa.array(np.sort(drawn), pa.int64()))])
 
 
 def load_policy(job: StageJob, config: TrainingConfig) -> PreTrainedModel | PeftModel:
@@ -97,6 +79,11 @@ def num_steps(config: EpochTrainingConfig, num_rows: int) -> int:
         return config.steps
     assert config.epochs is not None
     return max(1, math.ceil(config.epochs * num_rows / config.global_batch))
+
+
+def drawn_counts(stage: str, drawn: int, given: int) -> dict[str, float]:
+    """How much of what it was given the trainer drew: as a number of rows, and of passes over them."""
+    return {f"{stage}/rows_drawn": float(drawn), f"{stage}/passes": drawn / given}
 
 
 def dropped_note(count: int, total: int, what: str) -> list[str]:

@@ -21,9 +21,9 @@ from data_contracts.stage_configs import VerifyConfig
 from stages.checkpoint import load_model
 from stages.comparison import paired_comparison, pass_at_k, wilson_interval
 from stages.handoff import encode_all, require_same_template, stop_token_ids
+from stages.mixed_rows import read_mixed_rows
 from stages.progress import ProgressFile
 from stages.sampling import Sample, sample_completions, sample_with_vllm
-from stages.training import read_mixed_rows
 from stages.verdicts import VerdictCounter
 
 Row = dict[str, Any]
@@ -129,7 +129,7 @@ def summarise(rollouts: Sequence[Row], samples: int) -> dict[str, float]:
 
 
 def _problems(job: StageJob, config: VerifyConfig) -> list[Row]:
-    problems = Dataset(read_mixed_rows(job.rows, _PROBLEM_COLUMNS, job.seed)).to_list()
+    problems = Dataset(read_mixed_rows(job.rows, _PROBLEM_COLUMNS, job.seed).table).to_list()
     if config.limit is not None and config.limit < len(problems):
         chosen = np.random.default_rng(job.seed).permutation(len(problems))[: config.limit]
         problems = [problems[position] for position in sorted(chosen)]

@@ -64,6 +64,7 @@ def make_execution(node: Node, pipeline: str = "small", **changes: Any) -> Execu
         "key": node.key,
         "input_key": f"input-{node.key}",
         "identity": node.identity,
+        "inputs": (),
         "output": "model" if node.makes_model else "rows",
         "fingerprint": f"content-{node.key}",
         "name": f"{pipeline}.{node.name}",

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from data_contracts.errors import BurnishError
 from flows.cli import look, model_commands, recipe_commands, run_commands, serving
+from flows.cli.data_app import data
 
 app = App(
     name="burnish",
@@ -35,6 +36,7 @@ for group, commands in {
 }.items():
     for command in commands:
         app.command(command, group=group)
+app.command(data)
 
 
 def main() -> None:

@@ -208,14 +208,14 @@ def _print_from(path: Path, offset: int) -> int:
 def _read_rollouts(
     context: Context, run: Run, stage: str, is_right: bool | None, limit: int
 ) -> list[dict[str, Any]]:
-    from infra.warehouse import Warehouse
+    from infra.warehouse.warehouse import Warehouse
 
     found = [
         e for e in context.ledger.find_by_stage(run.recipe, stage) if e.key == _key_of(context, run, stage)
     ]
     if not found:
         raise BurnishError(f"The rows of {stage} are not in the ledger any more.")
-    version = Warehouse(context.home).get(found[0].name, found[0].version)
+    version = Warehouse(context.home).get(f"{found[0].name}@{found[0].version}")
     return Warehouse(context.home).completions(version, is_right, limit)
 
 

@@ -54,22 +54,30 @@ def verify(name: str, arguments_json: str, completion: str, ground_truth: str) -
     return verifier.check(completion, ground_truth, **_read_arguments(name, verifier, arguments_json))
 
 
+def ground_truth_fault(problem: Problem) -> str | None:
+    """Why a problem's verifier rejects its own ground truth, or None. Raises DataError for bad arguments."""
+    completion_of = _verifier(problem.verifier).completion_of
+    completion = completion_of(problem.ground_truth) if completion_of else ""
+    verdict = verify(problem.verifier, problem.arguments, completion, problem.ground_truth)
+    if completion_of is None or verdict.reward == 1.0:
+        return None
+    return (
+        f"its own ground truth {shortened(problem.ground_truth)!r} gets reward {verdict.reward:g} "
+        f"({verdict.reason})"
+    )
+
+
 def require_gradable(problems: Iterable[Problem]) -> None:
     """Refuse problems whose verifier rejects its own ground truth: no policy could ever be right."""
     for position, problem in enumerate(problems):
-        completion_of = _verifier(problem.verifier).completion_of
-        completion = completion_of(problem.ground_truth) if completion_of else ""
         place = f"Row {position + 1}, verifier {problem.verifier}"
         try:
-            verdict = verify(problem.verifier, problem.arguments, completion, problem.ground_truth)
+            fault = ground_truth_fault(problem)
         except DataError as error:
             raise type(error)(f"{place}: {error.found}", error.expected, error.do) from error
-        if completion_of and verdict.reward != 1.0:
+        if fault is not None:
             raise GroundTruthError(
-                f"{place}: its own ground truth {shortened(problem.ground_truth)!r} gets reward "
-                f"{verdict.reward:g} ({verdict.reason}).",
-                "reward 1 for the ground truth itself",
-                "Fix the row or drop it.",
+                f"{place}: {fault}.", "reward 1 for the ground truth itself", "Fix the row or drop it."
             )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from flows.recipe_files import shipped_recipes
 from infra.home import Home
-from infra.warehouse import Warehouse
+from infra.warehouse.warehouse import Warehouse
 from tests.pipeline.local_model import write_local_model
 from tests.pipeline.shell import Shell
 

@@ -1,0 +1,233 @@
+"""`burnish data import` and `burnish data quarantine`."""
+
+import json as json_library
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.table import Table
+
+from data_contracts.errors import DataError, RecipeError
+from data_contracts.rows import RowKind
+from flows.cli.context import plain_text, print_json
+from flows.cli.data_context import DataContext, open_data, require_new_name, rows_line
+from flows.cli.run_commands import Json
+
+_SHOWN = 20
+
+
+def import_rows(
+    name: Annotated[str, Parameter(help="The dataset; its next version is made.")],
+    source: Annotated[
+        str,
+        Parameter(help="A file, glob, folder, `hub:OWNER/NAME`, or SQL over files (`select … from '…'`)."),
+    ],
+    *,
+    kind: Annotated[
+        RowKind | None, Parameter(help="sft, pairs, problems or raw; recognised from the columns by default.")
+    ] = None,
+    map: Annotated[
+        tuple[str, ...],
+        Parameter(negative=(), help="COLUMN=EXPRESSION: DuckDB SQL over the file's columns; repeatable."),
+    ] = (),
+    verifier: Annotated[str | None, Parameter(help="Of problems whose rows name none.")] = None,
+    arguments: Annotated[str, Parameter(help="That verifier's arguments, as a JSON object.")] = "{}",
+    licence: Annotated[str, Parameter(help="Kept in the data card.")] = "",
+    origin: Annotated[str, Parameter(help="Where the data comes from; kept in the data card.")] = "",
+    model: Annotated[Path | None, Parameter(help="A model directory, whose tokenizer counts tokens.")] = None,
+    max_tokens: Annotated[int | None, Parameter(help="Refuse longer rows.", validator=Number(gte=1))] = None,
+    prove: Annotated[bool, Parameter(help="Ask each verifier about each ground truth.")] = True,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Only show the mapping.")] = False,
+    json: Json = False,
+) -> int:
+    """Take rows in as the next version of a dataset; what breaks its contract goes to the quarantine.
+
+    JSONL, JSON, Parquet, CSV and Arrow, also as .gz or .zst; chats, preference pairs and problems in the layouts
+    that public sets have. Every row is accepted or quarantined, with its file, line and reason.
+
+    For example:
+
+        burnish data import chats rows.jsonl
+        burnish data import maths "data/*.parquet" --licence MIT --origin https://example.org/maths
+        burnish data import mine rows.csv --map prompt=question --map "ground_truth=trim(answer)" --verifier exact_number
+        burnish data import good "select * from 'rows.parquet' where score > 3"
+    """
+    require_new_name(name)
+    from flows.data.imports import ImportOptions, Target, choose_mapping, import_dataset, open_source
+
+    options = ImportOptions(
+        kind, _read_maps(map), verifier, arguments, licence, origin, model, max_tokens, prove
+    )
+    found = open_source(source, Path.cwd())
+    mapping = choose_mapping(found, options)
+    context = open_data()
+    if not json:
+        _print_mapping(context.console, mapping)
+    if dry_run:
+        return 0
+    with rows_line(name) as line:
+        report = import_dataset(
+            Target(context.warehouse, context.ledger, name),
+            found,
+            mapping,
+            options,
+            lambda counts: line.show(counts.read, text=f"rows, {counts.quarantined} quarantined"),
+        )
+    return _show_report(context, name, report, json)
+
+
+def quarantine(
+    name: Annotated[str, Parameter(help="The dataset.")],
+    *,
+    fix: Annotated[bool, Parameter(negative=(), help="Try the rows again, and add those that pass.")] = False,
+    source: Annotated[
+        Path | None, Parameter(help="With --fix: the rows as you corrected them (from --export).")
+    ] = None,
+    map: Annotated[
+        tuple[str, ...],
+        Parameter(negative=(), help="With --fix: COLUMN=EXPRESSION over the rows' own fields."),
+    ] = (),
+    export: Annotated[
+        Path | None, Parameter(help="Write the rows with their reasons to a JSONL file.")
+    ] = None,
+    limit: Annotated[int, Parameter(help="Rows to show.", validator=Number(gte=1))] = _SHOWN,
+    json: Json = False,
+) -> int:
+    """See the rows that broke their contract, or take them in after a correction.
+
+    For example:
+
+        burnish data quarantine chats
+        burnish data quarantine chats --fix --map "messages=turns"
+        burnish data quarantine chats --export bad.jsonl
+        burnish data quarantine chats --fix --source bad.jsonl
+    """
+    from flows.data.imports import Target
+    from flows.data.quarantine import export_bad_rows, fix_quarantine, quarantined
+
+    context = open_data()
+    if export is not None:
+        count = export_bad_rows(context.warehouse, name, export)
+        context.console.print(f"Wrote {count} rows to {export}.", highlight=False)
+        return 0
+    if fix:
+        with rows_line(name) as line:
+            report = fix_quarantine(
+                Target(context.warehouse, context.ledger, name),
+                _read_maps(map),
+                source,
+                lambda counts: line.show(counts.read, text=f"rows, {counts.accepted} pass"),
+            )
+        return _show_report(context, name, report, json)
+    rows, reasons = quarantined(context.warehouse, name, limit)
+    if json:
+        print_json(
+            {
+                "reasons": dict(reasons),
+                "rows": [{"file": r.file, "line": r.line, "reason": r.reason, "row": r.row} for r in rows],
+            }
+        )
+        return 0
+    if not reasons:
+        context.console.print(f"No row of {name} is in quarantine.", highlight=False)
+        return 0
+    table = Table(title=f"{reasons.total():,} quarantined rows of {name}", title_justify="left")
+    for heading in ("file", "line", "reason", "row"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "line" else "left")
+    for row in rows:
+        table.add_row(plain_text(row.file), str(row.line), plain_text(row.reason), plain_text(row.row[:200]))
+    context.console.print(table)
+    _print_reasons(context.console, "All of them, by reason", reasons)
+    return 0
+
+
+def _show_report(context: DataContext, name: str, report: object, json: bool) -> int:
+    from flows.data.imports import ImportReport
+
+    assert isinstance(report, ImportReport)
+    published, counts = report.published, report.counts
+    if json:
+        print_json(
+            {
+                "version": str(published.version) if published else None,
+                "fingerprint": published.version.fingerprint if published else None,
+                "is_new": bool(published and published.is_new),
+                "read": counts.read,
+                "accepted": counts.accepted,
+                "quarantined": counts.quarantined,
+                "reasons": dict(report.reasons),
+                "warnings": dict(report.warnings),
+                "notes": report.notes,
+                "mapping": report.mapping.columns,
+                "seconds": report.seconds,
+            }
+        )
+        return 0 if published else 2
+    console = context.console
+    console.print(
+        f"{counts.read:,} rows read = {counts.accepted:,} accepted + {counts.quarantined:,} quarantined,"
+        f" in {report.seconds:.1f} s",
+        highlight=False,
+    )
+    _print_reasons(console, f"Quarantined (burnish data quarantine {name})", report.reasons)
+    _print_reasons(console, "Kept, but worth knowing", report.warnings)
+    for note in report.notes:
+        console.print(note, highlight=False)
+    if published is None:
+        raise DataError(
+            f"No row of {name} keeps its contract, so no version was made.",
+            f"{report.mapping.kind} rows",
+            f"See `burnish data quarantine {name}`; another --map or --kind may be what the file needs.",
+        )
+    version = published.version
+    if published.is_new:
+        console.print(
+            f"[bold]{version}[/]: {version.num_rows:,} {version.kind} rows, {published.num_new_rows:,} of them new;"
+            f" fingerprint {version.fingerprint}",
+            highlight=False,
+        )
+        console.print(f"Next: burnish data card {version}", highlight=False)
+    else:
+        console.print(f"The same rows as [bold]{version}[/]: no new version.", highlight=False)
+    return 0
+
+
+def _print_mapping(console: Console, mapping: object) -> None:
+    from infra.intake.shapes import Mapping, describe
+
+    assert isinstance(mapping, Mapping)
+    table = Table(title=f"Read as {mapping.shape} ({mapping.kind})", title_justify="left", box=None)
+    table.add_column("column", style="bold")
+    table.add_column("from", overflow="fold")
+    for column, expression in describe(mapping):
+        table.add_row(column, plain_text(expression))
+    console.print(table)
+    if mapping.dropped:
+        console.print(plain_text(f"Not kept: {', '.join(mapping.dropped)} (keep one with --map NAME=NAME)"))
+
+
+def _print_reasons(console: Console, title: str, reasons: dict[str, int]) -> None:
+    if not reasons:
+        return
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("rows", justify="right")
+    table.add_column("reason", overflow="fold")
+    for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:_SHOWN]:
+        table.add_row(f"{count:,}", plain_text(reason))
+    console.print(table)
+
+
+def _read_maps(maps: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in maps:
+        column, equals, expression = text.partition("=")
+        if not equals or not column.strip() or not expression.strip():
+            raise RecipeError(
+                f"--map {json_library.dumps(text)} is no mapping.",
+                "COLUMN=EXPRESSION, such as --map prompt=question",
+                "",
+            )
+        found[column.strip()] = expression.strip()
+    return found

@@ -1,0 +1,213 @@
+"""`burnish data import`: a source becomes a dataset version, and what broke its contract is kept apart.
+
+source ─► files ─► shape and mapping ─► contract, ground truth, length ─► version | quarantine
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data_contracts.canonical import fingerprint
+from data_contracts.errors import DataError
+from data_contracts.rows import RowKind
+from flows.data.hub import is_hub_id, read_hub
+from flows.data.records import DataStep, record_version
+from flows.data.row_checks import Check, GroundTruthCheck, LengthCheck, ScheduleCheck, verifiers_named_by
+from flows.nodes import file_sha256
+from infra.intake.batches import RawBatch
+from infra.intake.files import find_files
+from infra.intake.importing import Counts, Intake, import_batches
+from infra.intake.mapping import Defaults, Mapper
+from infra.intake.query import is_query, read_query
+from infra.intake.reading import read_batches
+from infra.intake.shapes import Mapping, custom_mapping, recognise, unknown_shape
+from infra.intake.sniffing import sniff_schema
+from infra.ledger import Ledger
+from infra.warehouse.publishing import Origin, Published
+from infra.warehouse.quarantine import Quarantines, QuarantineWriter
+from infra.warehouse.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What a person may say about a source."""
+
+    kind: RowKind | None = None
+    maps: dict[str, str] = field(default_factory=dict[str, str])
+    verifier: str | None = None
+    arguments: str = "{}"
+    licence: str = ""
+    origin: str = ""
+    model: Path | None = None
+    max_tokens: int | None = None
+    check_ground_truth: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of a source's rows."""
+
+    published: Published | None
+    counts: Counts
+    mapping: Mapping
+    reasons: Counter[str]
+    warnings: Counter[str]
+    notes: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from: what it is called, its columns, its batches, and its files' digests."""
+
+    name: str
+    schema: pa.Schema
+    read: Callable[[pa.Schema], Iterator[RawBatch]]
+    files: tuple[Path, ...]
+
+
+OnProgress = Callable[[Counts], None]
+
+
+def open_source(text: str, base: Path) -> Source:
+    """A path, glob, directory, hub id (`hub:owner/name`) or SQL query. Raises DataError."""
+    if is_query(text):
+        table = read_query(text, base)
+        return Source("query", table.schema, lambda schema: _batches("query", table.select(schema.names)), ())
+    if is_hub_id(text):
+        table = read_hub(text)
+        return Source(text, table.schema, lambda schema: _batches(text, table.select(schema.names)), ())
+    files = find_files(text, base)
+    return Source(
+        text,
+        sniff_schema(files),
+        lambda schema: read_batches(files, schema),
+        tuple(Path(file.path) for file in files),
+    )
+
+
+def choose_mapping(source: Source, options: ImportOptions) -> Mapping:
+    """The source's shape, with the person's own expressions in place of its. Raises DataError."""
+    if options.maps:
+        return custom_mapping(source.schema, options.kind, options.maps)
+    found = recognise(source.schema, options.kind)
+    if found is None:
+        raise unknown_shape(source.schema, options.kind)
+    return found
+
+
+def needed_schema(source: Source, mapping: Mapping) -> pa.Schema:
+    """The source's columns that the mapping reads; those that nobody needs cannot spoil a row."""
+    return pa.schema([source.schema.field(column) for column in mapping.needs])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an import goes."""
+
+    warehouse: Warehouse
+    ledger: Ledger
+    name: str
+
+
+def import_dataset(
+    target: Target, source: Source, mapping: Mapping, options: ImportOptions, on_progress: OnProgress
+) -> ImportReport:
+    """Take the source in as the target's next version. Raises DataError when no row keeps its contract."""
+    began = time.monotonic()
+    warehouse, name = target.warehouse, target.name
+    checks = Checks(mapping, options)
+    quarantine = QuarantineWriter(warehouse.home)
+    needed = needed_schema(source, mapping)
+    defaults = Defaults(name, options.verifier, options.arguments)
+    try:
+        with (
+            ThreadPoolExecutor(1) as thread,
+            Mapper(mapping, needed, defaults) as mapper,
+            warehouse.publisher(name, mapping.kind) as publisher,
+        ):
+            digests = thread.submit(_digests, source.files)
+            intake = Intake(mapping.kind, mapper, checks.all)
+            counts = import_batches(source.read(needed), intake, publisher, quarantine, on_progress)
+            document = {
+                **_document(source, mapping, options),
+                "files": digests.result(),
+                **asdict(counts),
+                "reasons": dict(quarantine.reasons),
+                "warnings": dict(checks.warnings),
+                "notes": checks.notes,
+            }
+            identity = {key: document[key] for key in ("command", "mapping", "files", "options")}
+            published = (
+                publisher.publish(Origin(fingerprint(identity), document)) if counts.accepted else None
+            )
+        version = published.version.version if published else None
+        Quarantines(warehouse.home, warehouse.catalog).add(name, version, quarantine, document)
+    finally:
+        quarantine.abandon()
+    seconds = time.monotonic() - began
+    if published is not None:
+        record_version(target.ledger, published.version, DataStep("import", identity, ()), seconds)
+    return ImportReport(
+        published, counts, mapping, quarantine.reasons, checks.warnings, checks.notes, seconds
+    )
+
+
+class Checks:
+    """The checks an import was asked for, and what they noticed besides refusing rows."""
+
+    def __init__(self, mapping: Mapping, options: ImportOptions) -> None:
+        self._schedule = ScheduleCheck()
+        self._truth = GroundTruthCheck(verifiers_named_by(mapping.columns.get("verifier")))
+        self.all: tuple[Check, ...] = ()
+        if mapping.kind is RowKind.problems:
+            self.all += (self._schedule, *([self._truth] if options.check_ground_truth else []))
+        if options.max_tokens is not None:
+            if options.model is None:
+                raise DataError(
+                    "A length in tokens was given without a model.",
+                    "--model DIRECTORY, whose tokenizer counts",
+                )
+            self.all += (LengthCheck(options.model, options.max_tokens),)
+
+    @property
+    def warnings(self) -> Counter[str]:
+        return self._schedule.warnings
+
+    @property
+    def notes(self) -> list[str]:
+        return [
+            f"{count} ground truths were not proven: this version of Burnish has no verifier {verifier}"
+            for verifier, count in sorted(self._truth.skipped.items())
+        ]
+
+
+def _document(source: Source, mapping: Mapping, options: ImportOptions) -> dict[str, Any]:
+    given = {**asdict(options), "model": str(options.model) if options.model else None}
+    return {
+        "command": "import",
+        "source": source.name,
+        "shape": mapping.shape,
+        "mapping": mapping.columns,
+        "dropped": list(mapping.dropped),
+        "options": json.loads(json.dumps(given, default=str)),
+    }
+
+
+def _digests(files: tuple[Path, ...]) -> list[dict[str, Any]]:
+    return [{"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in files]
+
+
+def _batches(name: str, table: pa.Table) -> Iterator[RawBatch]:
+    first = 1
+    for batch in table.to_batches(max_chunksize=16_384):
+        lines = pa.array(range(first, first + batch.num_rows), pa.int64())
+        yield RawBatch(name, pa.Table.from_batches([batch]), lines, ())
+        first += batch.num_rows

@@ -1,0 +1,100 @@
+"""Checks of an import that need more than the row's columns: its verifier, a tokenizer, the schedule's hours."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data_contracts.errors import DataError
+from data_contracts.rows import Problem, RowKind
+from infra.intake.schedule_checks import schedule_findings
+from stages.verifiers.catalog import VERIFIERS, ground_truth_fault
+
+Check = Callable[[RowKind, pa.Table], pa.Array]
+
+
+class GroundTruthCheck:
+    """A problem's own ground truth must get reward 1 from its verifier, or no policy could ever be right."""
+
+    def __init__(self, unproven: frozenset[str]) -> None:
+        """`unproven` are verifiers that a known shape names and that are not there to ask."""
+        self._unproven = unproven
+        self.skipped: Counter[str] = Counter()
+
+    def __call__(self, kind: RowKind, rows: pa.Table) -> pa.Array:
+        if kind is not RowKind.problems:
+            return _all_fine(rows)
+        columns = [name for name in Problem.model_fields if name in rows.column_names]
+        return pa.array([self._fault(row) for row in rows.select(columns).to_pylist()], pa.string())
+
+    def _fault(self, row: dict[str, Any]) -> str | None:
+        if row["verifier"] in self._unproven:
+            self.skipped[row["verifier"]] += 1
+            return None
+        try:
+            return ground_truth_fault(Problem.model_construct(**row))
+        except DataError as error:
+            return error.found
+
+
+class ScheduleCheck:
+    """Events past 24:00 are refused; events that touch or begin together are counted, and kept."""
+
+    def __init__(self) -> None:
+        self.warnings: Counter[str] = Counter()
+
+    def __call__(self, kind: RowKind, rows: pa.Table) -> pa.Array:
+        if kind is not RowKind.problems:
+            return _all_fine(rows)
+        findings = schedule_findings(rows)
+        self.warnings.update(filter(None, findings.warnings.to_pylist()))
+        return findings.errors
+
+
+class LengthCheck:
+    """Rows longer than a stage's `max_length` by the model's own tokenizer and chat template."""
+
+    def __init__(self, model_directory: Path, max_tokens: int) -> None:
+        from stages.checkpoint import load_tokenizer
+
+        self._tokenizer = load_tokenizer(model_directory)
+        self._max_tokens = max_tokens
+
+    def __call__(self, kind: RowKind, rows: pa.Table) -> pa.Array:
+        from stages.handoff import encode_all
+
+        lengths = [0] * rows.num_rows
+        for conversations in _conversations(kind, rows):
+            encoded = encode_all(self._tokenizer, conversations, prompt=kind is RowKind.problems)
+            lengths = [max(length, len(ids)) for length, ids in zip(lengths, encoded, strict=True)]
+        limit = self._max_tokens
+        return pa.array(
+            [f"has {n} tokens, more than {limit}" if n > limit else None for n in lengths], pa.string()
+        )
+
+
+def verifiers_named_by(expression: str | None) -> frozenset[str]:
+    """Verifiers that a shape's mapping names outright and that this version of Burnish does not have."""
+    name = (expression or "").strip("'")
+    return frozenset({name} if name.isidentifier() and name not in VERIFIERS else ())
+
+
+def _conversations(kind: RowKind, rows: pa.Table) -> list[list[list[dict[str, str]]]]:
+    if kind is RowKind.sft:
+        return [rows["messages"].to_pylist()]
+    prompts = rows["prompt"].to_pylist()
+    if kind is RowKind.problems:
+        return [prompts]
+    return [
+        [
+            [*prompt, {"role": "assistant", "content": text}]
+            for prompt, text in zip(prompts, rows[side].to_pylist(), strict=True)
+        ]
+        for side in ("chosen", "rejected")
+    ]
+
+
+def _all_fine(rows: pa.Table) -> pa.Array:
+    return pa.nulls(rows.num_rows, pa.string())

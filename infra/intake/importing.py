@@ -1,0 +1,120 @@
+"""From a source to a version: read, map, check and publish, each in a thread of its own.
+
+Every row that is read ends in the publisher or in the quarantine; the counts are compared at the end.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from data_contracts.rows import RowKind
+from infra.intake.batches import RawBatch
+from infra.intake.checks import check_rows
+from infra.intake.mapping import Mapper
+from infra.warehouse.publishing import Publisher
+from infra.warehouse.quarantine import BadRow, QuarantineWriter
+
+_BATCHES_AHEAD = 3
+
+Item = TypeVar("Item")
+ExtraCheck = Callable[[RowKind, pa.Table], pa.Array]
+"""Another rule for rows that keep their contract: null or a reason for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What an import does with each batch."""
+
+    kind: RowKind
+    mapper: Mapper
+    checks: tuple[ExtraCheck, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of one import; `read` is always the sum of the other two."""
+
+    read: int
+    accepted: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    rows: pa.Table
+    bad: list[BadRow]
+    num_read: int
+
+
+def import_batches(
+    batches: Iterable[RawBatch],
+    intake: Intake,
+    publisher: Publisher,
+    quarantine: QuarantineWriter,
+    on_progress: Callable[[Counts], None],
+) -> Counts:
+    """Take all batches in; bad rows go to the quarantine. Raises DataError for a source that is damaged."""
+    read = accepted = 0
+    checked = _ahead(_check(batch, intake) for batch in _ahead(batches))
+    try:
+        for part in checked:
+            publisher.add(part.rows)
+            quarantine.add(part.bad)
+            read += part.num_read
+            accepted += part.rows.num_rows
+            on_progress(Counts(read, accepted, quarantine.num_rows))
+    finally:
+        checked.close()
+    assert read == accepted + quarantine.num_rows
+    return Counts(read, accepted, quarantine.num_rows)
+
+
+def _check(batch: RawBatch, intake: Intake) -> _Checked:
+    num_read = batch.rows.num_rows + len(batch.unreadable)
+    bad = [BadRow(row.file, row.line, row.reason, row.text) for row in batch.unreadable]
+    if batch.rows.num_rows == 0:
+        return _Checked(batch.rows, bad, num_read)
+    rows, raw, lines = intake.mapper.apply(batch.rows), batch.rows, batch.lines
+    for check in (check_rows, *intake.checks):
+        reasons = check(intake.kind, rows)
+        if reasons.null_count == len(reasons):
+            continue
+        refused = reasons.is_valid()
+        bad += _bad_rows(batch.file, raw.filter(refused), lines.filter(refused), reasons.drop_null())
+        kept = reasons.is_null()
+        rows, raw, lines = rows.filter(kept), raw.filter(kept), lines.filter(kept)
+    return _Checked(rows, bad, num_read)
+
+
+def _bad_rows(file: str, raw: pa.Table, lines: pa.Array, reasons: pa.Array) -> list[BadRow]:
+    texts = rows_as_json(raw)
+    return [
+        BadRow(file, line, reason, text)
+        for line, reason, text in zip(lines.to_pylist(), reasons.to_pylist(), texts, strict=True)
+    ]
+
+
+def rows_as_json(rows: pa.Table) -> list[str]:
+    """Every row as one JSON object."""
+    with duckdb.connect(":memory:") as db:
+        db.register("raw", rows)
+        return [text for (text,) in db.execute("select to_json(raw)::varchar from raw").fetchall()]
+
+
+def _ahead(items: Iterable[Item]) -> Generator[Item]:
+    """The items, a few of them made ahead in a thread."""
+    iterator: Iterator[Item] = iter(items)
+    end: Any = object()
+    thread = ThreadPoolExecutor(1)
+    waiting: deque[Future[Item]] = deque(thread.submit(next, iterator, end) for _ in range(_BATCHES_AHEAD))
+    try:
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(thread.submit(next, iterator, end))
+            yield item
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -1,0 +1,170 @@
+"""The quarantine: rows that broke their contract, kept whole with file, line and reason.
+
+One Parquet file an import, named in the catalog together with the version the other rows became. A row leaves
+only when it is accepted into a version.
+"""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.home import Home
+from infra.warehouse.catalog import Catalog
+from infra.warehouse.segments import damaged, synced_sha256
+
+_SCHEMA = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "row": pa.string()})
+_ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that was read, or could not be, with what is wrong with it."""
+
+    file: str
+    line: int
+    reason: str
+    row: str
+    """As it stands in the file, or as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The bad rows of one import."""
+
+    quarantine_id: str
+    name: str
+    num_rows: int
+    version: int | None
+    created_at: float
+    origin: dict[str, Any]
+    path: Path
+
+
+class QuarantineWriter:
+    """Collects bad rows into a file that `Quarantines.add` gives its name."""
+
+    def __init__(self, home: Home, restore: Callable[[BadRow], BadRow] = lambda row: row) -> None:
+        """`restore` gives a row that was read from somewhere else its first place back."""
+        self._restore = restore
+        self._temporary = home.quarantine_dir / f".{os.getpid()}.{time.monotonic_ns()}.tmp"
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[BadRow] = []
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def num_rows(self) -> int:
+        return self.reasons.total()
+
+    def add(self, rows: Iterable[BadRow]) -> None:
+        for row in map(self._restore, rows):
+            self._waiting.append(row)
+            self.reasons[reason_class(row.reason)] += 1
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self._write()
+
+    def finish(self) -> Path:
+        """The complete file, on disk under its temporary name."""
+        self._write()
+        assert self._writer is not None
+        self._writer.close()
+        synced_sha256(self._temporary)
+        return self._temporary
+
+    def abandon(self) -> None:
+        """Leave nothing behind. Safe at any time."""
+        if self._writer is not None and self._writer.is_open:
+            self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._temporary, _SCHEMA, compression="zstd")
+        columns = {name: [getattr(row, name) for row in self._waiting] for name in _SCHEMA.names}
+        self._writer.write_table(pa.table(columns, schema=_SCHEMA))
+        self._waiting = []
+
+
+class Quarantines:
+    """The quarantines of one home."""
+
+    def __init__(self, home: Home, catalog: Catalog) -> None:
+        self._home, self._catalog = home, catalog
+
+    def add(
+        self,
+        name: str,
+        version: int | None,
+        writer: QuarantineWriter,
+        origin: dict[str, Any],
+        replaces: Sequence[Quarantine] = (),
+    ) -> None:
+        """Keep what a writer collected, in place of others; the same rows of the same import are kept once."""
+        temporary = writer.finish() if writer.num_rows else None
+        digest = synced_sha256(temporary)[:32] if temporary else ""
+        with self._catalog.change() as db:
+            for old in replaces:
+                db.execute("delete from quarantines where name = $1 and file = $2", [name, old.quarantine_id])
+            known = db.execute(
+                "select count(*) from quarantines where name = $1 and file = $2", [name, digest]
+            ).fetchall()
+            if temporary is not None:
+                temporary.replace(self._path(digest))
+            if temporary is not None and known == [(0,)]:
+                db.execute(
+                    "insert into quarantines values ($1, $2, $3, $4, $5, $6)",
+                    [name, digest, writer.num_rows, version, time.time(), json.dumps(origin)],
+                )
+
+    def of(self, name: str) -> list[Quarantine]:
+        """A dataset's quarantines, oldest first."""
+        with self._catalog.open() as db:
+            rows = db.execute(
+                "select file, name, num_rows, version, created_at, origin from quarantines where name = $1"
+                " order by created_at",
+                [name],
+            ).fetchall()
+        return [
+            Quarantine(file, name, count, version, created, json.loads(origin), self._path(file))
+            for file, name, count, version, created, origin in rows
+        ]
+
+    def rows(self, quarantine: Quarantine, limit: int | None = None) -> list[BadRow]:
+        """Its rows in the order they were read. Raises DataError when the file is damaged or gone."""
+        try:
+            table = pq.read_table(quarantine.path)
+        except (OSError, pa.ArrowException) as error:
+            raise damaged(quarantine.path, "cannot be read") from error
+        if limit is not None:
+            table = table.slice(0, limit)
+        return [BadRow(**row) for row in table.to_pylist()]
+
+    def reasons(self, quarantine: Quarantine) -> Counter[str]:
+        """How many rows each kind of reason has."""
+        with duckdb.connect(":memory:") as db:
+            rows = db.execute(
+                "select reason, count(*) from read_parquet($1) group by reason", [str(quarantine.path)]
+            ).fetchall()
+        counts: Counter[str] = Counter()
+        for reason, count in rows:
+            counts[reason_class(reason)] += count
+        return counts
+
+    def _path(self, quarantine_id: str) -> Path:
+        return self._home.quarantine_dir / f"{quarantine_id}.parquet"
+
+
+def reason_class(reason: str) -> str:
+    """A reason without its numbers and quoted text, so that a thousand rows are one line of a report."""
+    words: list[str] = []
+    for word in reason.split():
+        words.append("N" if word.strip(":,.").isdigit() else word)
+    return " ".join(words)[:120]

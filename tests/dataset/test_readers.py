@@ -1,0 +1,466 @@
+"""Readers: every row of a source comes back, or its file, line and reason do."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import ipc
+
+from data_contracts.errors import DataError
+from infra.intake.batches import JSON_TEXT, RawBatch, SourceFile, is_json_text
+from infra.intake.fast_json import FastJson
+from infra.intake.files import find_files
+from infra.intake.json_lines import read_json_lines
+from infra.intake.reading import read_batches
+from infra.intake.sniffing import sniff_schema
+from infra.intake.streams import newlines_in
+
+MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
+CHAT = pa.schema({"messages": MESSAGES, "source": pa.string()})
+REAL_DATA = Path(os.environ.get("BURNISH_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))
+
+
+def written(tmp_path: Path, name: str, content: bytes | str) -> SourceFile:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    (file,) = find_files(name, tmp_path)
+    return file
+
+
+def read(file: SourceFile, schema: pa.Schema) -> tuple[dict[int, dict], dict[int, str]]:
+    """Rows by line, reasons by line."""
+    return gathered(list(read_batches([file], schema)), schema)
+
+
+def gathered(batches: list[RawBatch], schema: pa.Schema) -> tuple[dict[int, dict], dict[int, str]]:
+    rows: dict[int, dict] = {}
+    reasons: dict[int, str] = {}
+    for batch in batches:
+        assert batch.rows.schema.equals(schema)
+        batch.rows.validate(full=True)
+        for line, row in zip(batch.lines.to_pylist(), batch.rows.to_pylist(), strict=True):
+            assert line not in rows
+            rows[line] = row
+        for bad in batch.unreadable:
+            assert bad.line not in reasons and bad.line not in rows
+            reasons[bad.line] = bad.reason
+    return rows, reasons
+
+
+# files
+
+
+def test_a_pattern_gives_its_files_sorted(tmp_path: Path) -> None:
+    for name in ["b.jsonl.gz", "a.jsonl.gz", "c.jsonl", "d.txt"]:
+        (tmp_path / name).write_bytes(b"x")
+    assert [(Path(f.path).name, f.format, f.compression) for f in find_files("*.jsonl*", tmp_path)] == [
+        ("a.jsonl.gz", "jsonl", "gzip"),
+        ("b.jsonl.gz", "jsonl", "gzip"),
+        ("c.jsonl", "jsonl", None),
+    ]
+
+
+def test_a_saved_dataset_gives_its_files_in_the_order_of_its_state(tmp_path: Path) -> None:
+    for name in ["data-1.arrow", "data-2.arrow", "cache-3.arrow"]:
+        (tmp_path / name).write_bytes(b"x")
+    state = {"_data_files": [{"filename": "data-2.arrow"}, {"filename": "data-1.arrow"}]}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert [Path(f.path).name for f in find_files(".", tmp_path)] == ["data-2.arrow", "data-1.arrow"]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("missing.jsonl", "does not exist"),
+        ("empty.csv", "is empty"),
+        ("notes.txt", "suffix '.txt'"),
+        ("*.parquet", "No file matches"),
+        ("folder", "holds no data files, only inner"),
+        ("x" * 5000, "cannot be opened"),
+    ],
+)
+def test_a_source_that_names_no_data_is_refused_with_what_was_found(
+    tmp_path: Path, source: str, found: str
+) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    with pytest.raises(DataError) as error:
+        find_files(source, tmp_path)
+    assert found in error.value.found
+    assert error.value.expected and error.value.do
+
+
+# sniffing
+
+
+def test_json_columns_have_jsons_own_types_and_dates_stay_text(tmp_path: Path) -> None:
+    rows = [
+        {"d": "03-04-2020", "i": 1, "f": 1, "b": True, "n": None, "l": [1], "o": {"a": "x"}, "m": "1"},
+        {"d": "1:2:3", "i": None, "f": 0.5, "b": None, "n": None, "l": [], "o": {"b": 2}, "m": 1},
+    ]
+    file = written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))
+    expected = {
+        "d": pa.string(),
+        "i": pa.int64(),
+        "f": pa.float64(),
+        "b": pa.bool_(),
+        "n": pa.string(),
+        "l": pa.list_(pa.int64()),
+        "o": pa.struct({"a": pa.string(), "b": pa.int64()}),
+        "m": pa.string(),
+    }
+    found = sniff_schema([file])
+    assert {field.name: field.type for field in found} == expected
+    assert not any(map(is_json_text, found))
+
+
+def test_mixed_columns_and_arguments_are_marked_as_json_text_and_read_so(tmp_path: Path) -> None:
+    lines = ['{"x": [1.50], "arguments": {"b": 1e400, "a": "é"}}', '{"x": "[1", "arguments": "{}"}']
+    file = written(tmp_path, "a.jsonl", "\n".join(lines))
+    schema = sniff_schema([file])
+    assert [(f.name, f.type, is_json_text(f)) for f in schema] == [
+        ("x", pa.string(), True),
+        ("arguments", pa.string(), True),
+    ]
+    assert read(file, schema)[0] == {
+        1: {"x": "[1.50]", "arguments": '{"b":1e400,"a":"é"}'},
+        2: {"x": "[1", "arguments": "{}"},
+    }
+
+
+def test_parquet_columns_are_plain_types_and_odd_ones_json_text(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "t": pa.array(["a", "b"], pa.large_string()),
+            "d": pa.array(["a", "b"]).dictionary_encode(),
+            "m": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())),
+            "l": pa.array([["a"], None], pa.large_list(pa.string())),
+            "arguments": [{"a": 1, "b": None}, {"a": None, "b": "x"}],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    (file,) = find_files("a.parquet", tmp_path)
+    schema = sniff_schema([file])
+    assert [(f.name, str(f.type), is_json_text(f)) for f in schema] == [
+        ("t", "string", False),
+        ("d", "string", False),
+        ("m", "string", True),
+        ("l", "list<item: string>", False),
+        ("arguments", "string", True),
+    ]
+    assert list(read(file, schema)[0].values()) == [
+        {"t": "a", "d": "a", "m": '[["k",1]]', "l": ["a"], "arguments": '{"a":1}'},
+        {"t": "b", "d": "b", "m": "[]", "l": None, "arguments": '{"b":"x"}'},
+    ]
+
+
+def test_a_file_without_an_object_is_refused_with_its_beginning(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"begins with \[1, 2\]"):
+        sniff_schema([written(tmp_path, "a.jsonl", "\n[1, 2]\n5\n")])
+
+
+# JSON lines
+
+
+def test_each_line_that_is_no_row_is_reported_with_its_line_and_reason(tmp_path: Path) -> None:
+    lines = {
+        1: (b'{"prompt": "good", "n": 1}', None),
+        2: (b'{"prompt": ["a"]}', "field prompt is a list, expected text"),
+        4: (b"5", "a number, expected an object"),
+        5: (b"null", "null, expected an object"),
+        6: (b"{}{}", "malformed JSON: extra data (column 3)"),
+        7: (b'{"prompt": "\xff"}', "invalid UTF-8 at byte 13: invalid start byte"),
+        8: (b'{"prompt": "\\ud800"}', "invalid Unicode: \\ud800 is half of a surrogate pair"),
+        9: (b'{"n": NaN}', "malformed JSON: NaN is no number of JSON"),
+        10: (b'{"n": 0.5}', "field n is 0.5, expected a whole number"),
+        11: (b'{"n": 9223372036854775808}', "field n is 9223372036854775808, outside of int64"),
+        12: (b'{"n": true}', "field n is true, expected a whole number"),
+        13: (b'{"prompt":' + b"[" * 10_000, "nested too deeply"),
+    }
+    content = b"\n".join(lines[n][0] if n in lines else b" \t" for n in range(1, 14))
+    schema = pa.schema({"prompt": pa.string(), "n": pa.int64()})
+    rows, reasons = read(written(tmp_path, "a.jsonl", content), schema)
+    assert rows == {1: {"prompt": "good", "n": 1}}
+    assert reasons == {number: reason for number, (_, reason) in lines.items() if reason}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('{"role": "u", "content": {"a": 1}}', "messages[1].content is an object, expected text"),
+        ('{"role": "u", "tool_calls": [{"id": 1}]}', "messages[1].tool_calls is not kept by Burnish"),
+        ('{"role": "u", "parts": {"a": 1}}', "messages[1].parts is not kept by Burnish"),
+        ('{"role": "u", "function_call": "f"}', "messages[1].function_call is not kept by Burnish"),
+        ("5", "messages[1] is a number, expected an object"),
+        ('{"role": "u", "tool_calls": null, "name": "n", "weight": 0.5}', None),
+        ('{"role": "u", "tool_calls": []}', None),
+    ],
+)
+def test_what_a_message_has_besides_is_dropped_only_where_nothing_is_lost(
+    tmp_path: Path, message: str, reason: str | None
+) -> None:
+    good = '{"messages": [{"role": "a", "content": "b"}]}\n'
+    odd = '{"messages": [{"role": "a", "content": "b"}, ' + message + "]}\n"
+    rows, reasons = read(written(tmp_path, "a.jsonl", good * 500 + odd + good), CHAT)
+    assert len(rows) + len(reasons) == 502
+    assert reasons == ({501: reason} if reason else {})
+    assert reason or rows[501]["messages"][1] == {"role": "u", "content": None}
+
+
+def test_scalars_become_text_as_they_are_written(tmp_path: Path) -> None:
+    content = "\n".join(f'{{"prompt": {v}}}' for v in ["true", "18", "0.50", "1e400", "null", '"x"'])
+    rows, reasons = read(written(tmp_path, "a.jsonl", content), pa.schema({"prompt": pa.string()}))
+    assert not reasons
+    assert [row["prompt"] for row in rows.values()] == ["true", "18", "0.50", "1e400", None, "x"]
+
+
+def test_a_line_of_twenty_megabytes_and_a_last_line_without_end_are_rows(tmp_path: Path) -> None:
+    long = "x" * 20_000_000
+    file = written(
+        tmp_path, "a.jsonl", f'\ufeff{{"source": "a"}}\r\n{{"source": "{long}"}}\r\n{{"source": "c"}}'
+    )
+    rows, reasons = read(file, CHAT)
+    assert {line: row["source"] for line, row in rows.items()} == {1: "a", 2: long, 3: "c"}
+    assert not reasons
+
+
+def test_the_text_of_an_unreadable_row_is_cut_at_a_megabyte_with_its_bytes_shown(tmp_path: Path) -> None:
+    file = written(tmp_path, "a.jsonl", b"\xff" + b"x" * 2_000_000)
+    (batch,) = read_batches([file], CHAT)
+    (bad,) = batch.unreadable
+    assert bad.text.startswith("\\xffxxx") and bad.text.endswith("[cut: 2,000,001 bytes]")
+    assert len(bad.text) < 1_000_100
+
+
+@pytest.mark.parametrize(
+    "suspect", ["null", "{} null {}", "{}{}\n", '{"a":\n1}', "{}\r{}", "{} \n{}", "{}\v"]
+)
+def test_the_fast_way_leaves_blocks_with_other_than_an_object_per_line(suspect: str) -> None:
+    block = ('{"source": "a"}\n' + suspect + '\n{"source": "b"}\n').encode()
+    assert FastJson(CHAT).rows(block, newlines_in(block)) is None
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "Inf"])
+@pytest.mark.parametrize("schema", [CHAT, pa.schema({"source": pa.string()})])
+def test_the_fast_way_refuses_numbers_that_json_does_not_know(word: str, schema: pa.Schema) -> None:
+    fast = FastJson(schema)
+    fast.learn([{"x": None}])
+    fast.learn([{"source": "a"}])
+    block = ('{"source": "Information, NaN", "y": [' + word + "]}\n").encode()
+    assert fast.rows(block, newlines_in(block)) is None
+
+
+def test_the_fast_way_is_taken_by_chats_with_other_fields(tmp_path: Path) -> None:
+    row = '{"messages": [{"role": "a", "content": "é \\ud83d\\ude00", "name": "n"}], "id": 5, "meta": {"k": [1]}}\n'
+    fast = FastJson(CHAT)
+    fast.learn([{"messages": [{"name": "n"}], "id": "x", "meta": {}}])
+    file = written(tmp_path, "a.jsonl", row * 1000)
+    first, *_ = read_json_lines(file, CHAT)
+    assert first.rows.num_rows == 1000
+    assert first.rows.slice(999).to_pylist() == [
+        {"messages": [{"role": "a", "content": "é \U0001f600"}], "source": None}
+    ]
+
+
+def test_utf16_and_compressed_data_under_a_text_name_are_refused(tmp_path: Path) -> None:
+    for encoding in ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]:
+        with pytest.raises(DataError, match=encoding[:6].upper()):
+            read(written(tmp_path, "a.jsonl", '{"source": "a"}'.encode(encoding)), CHAT)
+    with pytest.raises(DataError, match=r"ends in \.gz"):
+        read(written(tmp_path, "a.jsonl", gzip.compress(b"{}")), CHAT)
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    ("text", "elements"),
+    [
+        ('[{"source": "a"}, {"source": "b"}]', 2),
+        ('{"source": "a"}', 1),
+        ('{\n "source": "a"\n}\n{\n "source": "b"\n}', 2),
+        ('{"source": "a"} {"source": "b"}', 2),
+        ('{"source": "a"}\n\n{"source": "b"}\n', 2),
+    ],
+)
+def test_json_files_are_arrays_objects_or_objects_in_a_row(tmp_path: Path, text: str, elements: int) -> None:
+    rows, reasons = read(written(tmp_path, "a.json", text), CHAT)
+    assert [row["source"] for row in rows.values()] == ["a", "b"][:elements]
+    assert not reasons
+
+
+def test_elements_that_are_no_rows_are_reported_and_the_next_ones_read(tmp_path: Path) -> None:
+    deep = b'{"x":' * 10_000 + b"1" + b"}" * 10_000
+    elements = [
+        b"{}",
+        b"5",
+        b'{"source": NaN}',
+        b'{"source": "\xff]"}',
+        b'{"source": "\\ud800"}',
+        deep,
+        b"{}",
+    ]
+    rows, reasons = read(written(tmp_path, "a.json", b"[" + b",\n".join(elements) + b"]"), CHAT)
+    assert sorted(rows) == [1, 7]
+    assert reasons == {
+        2: "a number, expected an object",
+        3: "malformed JSON: NaN is no number of JSON",
+        4: "invalid UTF-8",
+        5: "invalid Unicode: \\ud800 is half of a surrogate pair",
+        6: "nested too deeply",
+    }
+
+
+@pytest.mark.parametrize(
+    ("end", "rest"),
+    [
+        (',{"a":}]', '{"a":}]'),
+        (",]", "]"),
+        ("", ""),
+        ("x]", "x]"),
+        ("]]", "]]"),
+        (",", ","),
+        (', {"a": 1', '{"a": 1'),
+    ],
+)
+def test_after_a_syntax_error_the_rest_is_one_unreadable_row(tmp_path: Path, end: str, rest: str) -> None:
+    (batch,) = read_batches([written(tmp_path, "a.json", '[{"source":"a"},\n{"source":"b"}' + end)], CHAT)
+    assert batch.lines.to_pylist() == [1, 2]
+    (bad,) = batch.unreadable
+    assert (bad.line, bad.text) == (3, rest)
+    assert "line 2, column" in bad.reason
+
+
+def test_a_json_file_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
+    for text in ["[", "nonsense", "[,]", '{"a": ']:
+        with pytest.raises(DataError, match="cannot be read as JSON"):
+            read(written(tmp_path, "a.json", text), CHAT)
+
+
+# CSV
+
+
+def test_csv_cells_are_texts_and_unquoted_empty_ones_null(tmp_path: Path) -> None:
+    text = '\ufeffprompt,n,x\r\n"a ""b"", c\nd",1,""\r\n\r\n é,,\r\nlast,"",007'
+    rows, reasons = read(
+        written(tmp_path, "a.csv", text), pa.schema({c: pa.string() for c in ["prompt", "n", "x", "absent"]})
+    )
+    assert rows == {
+        2: {"prompt": 'a "b", c\nd', "n": "1", "x": "", "absent": None},
+        5: {"prompt": " é", "n": None, "x": None, "absent": None},
+        6: {"prompt": "last", "n": "", "x": "007", "absent": None},
+    }
+    assert not reasons
+
+
+def test_csv_records_of_another_length_or_with_bad_bytes_or_quotes_are_reported(tmp_path: Path) -> None:
+    content = b'a\tb\n1\t2\n1\n"x\ny"\t2\t3\n1\t\xff\n"q"q\t1\n3\t4\n"open\t5\n6\t7\n'
+    rows, reasons = read(written(tmp_path, "a.tsv", content), pa.schema({"b": pa.string()}))
+    assert rows == {2: {"b": "2"}, 8: {"b": "4"}}
+    assert reasons == {
+        3: "1 fields, expected 2 as in the header",
+        4: "3 fields, expected 2 as in the header",
+        6: "invalid UTF-8",
+        7: "malformed CSV: '\t' expected after '\"'",
+        9: "a quote is never closed: the record reaches to the end of the file, line 10",
+    }
+
+
+@pytest.mark.parametrize("header", ["a,a", "a,", ",a", "a, ", '"a'])
+def test_csv_headers_must_name_each_column_once(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DataError):
+        sniff_schema([written(tmp_path, "a.csv", header + "\n1,2\n")])
+
+
+# Parquet and Arrow
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "ipc", "parquet.gz", "arrow.zst"])
+def test_tables_come_back_with_row_numbers_and_lost_members_reported(tmp_path: Path, suffix: str) -> None:
+    messages = [
+        [{"role": "u", "content": "a", "tool_calls": None, "name": "n"}],
+        [{"role": "u", "content": None, "tool_calls": ["f"], "name": None}],
+        None,
+    ]
+    table = pa.table({"messages": messages * 24_000, "source": ["s", "t", None] * 24_000})
+    sink = pa.BufferOutputStream()
+    if suffix.startswith("parquet"):
+        pq.write_table(table, sink, row_group_size=20_000)
+    else:
+        new = ipc.new_stream if suffix == "ipc" else ipc.new_file
+        with new(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=70_000)
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(f"a.{suffix}").suffix)
+    with pa.output_stream(tmp_path / f"a.{suffix}", compression=compression) as file:
+        file.write(sink.getvalue())
+    rows, reasons = read(find_files(f"a.{suffix}", tmp_path)[0], CHAT)
+    assert len(rows) == 48_000 and len(reasons) == 24_000
+    assert rows[1] == {"messages": [{"role": "u", "content": "a"}], "source": "s"}
+    assert rows[71_998] == rows[1] and rows[72_000] == {"messages": None, "source": None}
+    assert reasons[71_999] == "messages[0].tool_calls is not kept by Burnish"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_text_in_a_table_that_is_no_utf8_is_reported_with_its_place(tmp_path: Path, suffix: str) -> None:
+    role = pa.array([b"u", b"\xffx", b"a"]).view(pa.string())
+    content = pa.array(["a", "b", "c"])
+    struct = pa.StructArray.from_arrays([role, content], ["role", "content"])
+    table = pa.table({"messages": pa.ListArray.from_arrays([0, 2, 3], struct), "source": ["s", "t"]})
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, path)
+    else:
+        with ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    rows, reasons = read(find_files(path.name, tmp_path)[0], CHAT)
+    assert rows == {2: {"messages": [{"role": "a", "content": "c"}], "source": "t"}}
+    assert reasons == {1: "messages[1].role is invalid UTF-8 at byte 1: invalid start byte"}
+
+
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
+    table = pa.table({"source": [f"row {n}" for n in range(2000)]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with ipc.new_stream(tmp_path / "a.ipc", table.schema) as writer:
+        writer.write_table(table, max_chunksize=100)
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"source": "a"}\n' * 2000))
+    for path in list(tmp_path.iterdir()):
+        whole = path.read_bytes()
+        for cut in (1, 8, len(whole) // 2, len(whole) - 5):
+            path.write_bytes(whole[:-cut])
+            with pytest.raises(DataError, match=path.name):
+                read(find_files(path.name, tmp_path)[0], CHAT)
+
+
+def test_files_of_several_formats_are_one_source(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1], "arguments": [{"a": 1}]}), tmp_path / "a.parquet")
+    (tmp_path / "b.jsonl").write_text('{"n": "x", "arguments": {"b": 2}}')
+    (tmp_path / "c.csv").write_text("n\n3\n")
+    files = find_files(".", tmp_path)
+    schema = sniff_schema(files)
+    assert schema.field("arguments").metadata == JSON_TEXT
+    rows = [row for batch in read_batches(files, schema) for row in batch.rows.to_pylist()]
+    assert rows == [
+        {"n": "1", "arguments": '{"a":1}'},
+        {"n": "x", "arguments": '{"b":2}'},
+        {"n": "3", "arguments": None},
+    ]
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no public data at {REAL_DATA} (BURNISH_REAL_DATA)")
+def test_public_datasets_are_read_whole_and_both_ways_alike() -> None:
+    names = [path for kind in ("jsonl", "json", "parquet") for path in sorted(REAL_DATA.rglob(f"*.{kind}"))]
+    assert names
+    for path in names:
+        (file,) = find_files(str(path), Path())
+        schema = sniff_schema([file])
+        rows, reasons = gathered(list(read_batches([file], schema)), schema)
+        assert rows and not reasons, f"{path}: {list(reasons.items())[:3]}"
+        if file.format == "jsonl":
+            lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+            assert len(rows) == len(lines)
+            exact = gathered(list(read_json_lines(file, schema, exact=True)), schema)
+            assert exact == (rows, reasons)
