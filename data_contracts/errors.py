@@ -85,6 +85,10 @@ class PipelineError(BurnishError):
     """One or more stages of a run failed; the finished ones are kept."""
 
 
+class WithdrawnError(BurnishError):
+    """A model saw rows that were withdrawn."""
+
+
 class Interrupted(BurnishError):  # noqa: N818 - nothing went wrong
     """Stopped on request; a rerun continues."""
 

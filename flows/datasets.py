@@ -1,4 +1,4 @@
-"""Make a recipe's datasets: read or generate, bring to the columns of their kind, prove them gradable."""
+"""Make a recipe's datasets: read, select, generate or take a version, bring to their kind, prove them gradable."""
 
 import json
 from collections.abc import Mapping
@@ -8,9 +8,13 @@ import pyarrow as pa
 
 from data_contracts.errors import DataError
 from data_contracts.rows import Problem, RowKind
+from flows.data.hub import load_hub_table
 from flows.nodes import Node
 from flows.recipe import DatasetConfig, Recipe
-from infra.sources import Defaults, normalise, read_file, select_rows
+from infra.home import Home
+from infra.intake.mapping import Defaults
+from infra.intake.whole_tables import normalise, read_file, select_rows
+from infra.warehouse.warehouse import Warehouse
 from stages.arithmetic import generate_examples, generate_problems
 from stages.verifiers.catalog import require_gradable
 
@@ -18,21 +22,26 @@ _GRADED_ROWS = 1000
 """Ground truths tried per dataset, evenly spread: symbolic verifiers take milliseconds each."""
 
 
-def build_table(recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]) -> tuple[RowKind, pa.Table]:
+def build_table(
+    home: Home, recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]
+) -> tuple[RowKind, pa.Table]:
     """The rows of one dataset, checked. Raises DataError or GroundTruthError."""
     config = node.config
     assert isinstance(config, DatasetConfig)
+    if config.version:
+        warehouse = Warehouse(home)
+        version = warehouse.get(config.version)
+        return version.kind, warehouse.reader.read(version)
     verifier = config.verifier or ("exact_number" if config.generate else None)
     defaults = Defaults(node.name, verifier, json.dumps(config.arguments))
-    kind, table = normalise(
-        _read(recipe, node.name, config, parents), config.kind, f"Dataset {node.name}", defaults
-    )
-    if table.num_rows == 0:
+    rows = _read(recipe, node.name, config, parents)
+    if rows.num_rows == 0:
         raise DataError(
             f"Dataset {node.name} has no rows.",
             "at least one row",
             "Check its source, and any filter in its sql.",
         )
+    kind, table = normalise(rows, config.kind, f"Dataset {node.name}", defaults)
     if kind is RowKind.problems:
         _require_gradable(node.name, table)
     return kind, table
@@ -40,32 +49,15 @@ def build_table(recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]) -> 
 
 def _read(recipe: Recipe, name: str, config: DatasetConfig, parents: Mapping[str, pa.Table]) -> pa.Table:
     if config.path:
-        return read_file(Path(config.path))
+        return read_file(Path(config.path), config.kind)
     if config.sql:
         return select_rows(config.sql, parents, f"dataset {name}")
     if config.hub:
-        return _read_hub(config)
+        return load_hub_table(config.hub, config.hub_config, config.hub_split, config.hub_revision)
     assert config.count is not None
     if config.worked is not None:
         return pa.Table.from_pylist(generate_examples(config.count, config.split, config.worked, recipe.seed))
     return pa.Table.from_pylist(generate_problems(config.count, config.split, recipe.seed))
-
-
-def _read_hub(config: DatasetConfig) -> pa.Table:
-    from datasets import load_dataset
-
-    assert config.hub is not None
-    try:
-        dataset = load_dataset(
-            config.hub, config.hub_config, split=config.hub_split, revision=config.hub_revision
-        )
-    except Exception as error:  # the hub client raises a dozen unrelated types; each means the same to a user
-        raise DataError(
-            f"The hub dataset {config.hub} at {config.hub_revision} cannot be fetched: {error}",
-            "a reachable hub, or the dataset in its local cache",
-            "Without network: download the file and use path instead of hub.",
-        ) from error
-    return dataset.with_format("arrow")[:]
 
 
 def _require_gradable(name: str, table: pa.Table) -> None:

@@ -118,7 +118,7 @@ class PipelineRun:
         prepared = self.prepared.pop(node.key, None)
         if prepared is None:
             parents = {parent: pq.read_table(self.results.path(parent)) for parent in node.parents}
-            prepared = build_table(self.plan.recipe, node, parents)
+            prepared = build_table(self.home, self.plan.recipe, node, parents)
         kind, table = prepared
         execution = self.results.keep_dataset(node, kind, table, time.monotonic() - began)
         self.note(node, states.DONE, f"{execution.name}@{execution.version} · {table.num_rows} {kind} rows")

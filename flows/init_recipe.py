@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from data_contracts.errors import RecipeError
 from data_contracts.rows import Problem, RowKind
-from infra.sources import Defaults, normalise, read_file
+from infra.intake.mapping import Defaults
+from infra.intake.whole_tables import normalise, read_file
 from stages.verifiers.catalog import require_gradable
 
 
@@ -40,7 +41,7 @@ def check_files(files: OwnFiles) -> dict[str, int]:
         raise RecipeError("No file was given.", "--sft, --problems or --pairs", "See `burnish init --help`.")
     counts: dict[str, int] = {}
     for name, (path, kind) in files.given().items():
-        _, table = normalise(read_file(path), kind, str(path), Defaults(name, files.verifier, "{}"))
+        _, table = normalise(read_file(path, kind), kind, str(path), Defaults(name, files.verifier, "{}"))
         counts[name] = table.num_rows
         if kind is RowKind.problems:
             _check_problems(table)

@@ -19,7 +19,7 @@ from flows.code_identity import code_fingerprint
 from flows.recipe import DatasetConfig, Recipe
 
 _CODE = {
-    "dataset": "infra.sources",
+    "dataset": "infra.intake.whole_tables",
     "generate": "stages.arithmetic",
     "base": "stages.base_model",
     "sft": "stages.sft",
@@ -30,7 +30,14 @@ _CODE = {
     "select": "stages.select",
 }
 
-FileDigest = Callable[[Path], str]
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """How the content of what a recipe reads is known without reading it again."""
+
+    file_digest: Callable[[Path], str]
+    version_fingerprint: Callable[[str], str]
+    """Of a dataset version, `name@3`. Raises NotFoundError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,11 @@ class _Edges:
     compare_with: tuple[str, ...] = ()
 
 
-def make_nodes(recipe: Recipe, file_digest: FileDigest) -> list[Node]:
+def make_nodes(recipe: Recipe, known: Sources) -> list[Node]:
     """All nodes, parents first. Raises RecipeError for a cycle and DataError for a missing file."""
     nodes: dict[str, Node] = {}
     for name, config in recipe.datasets.items():
-        _add_dataset(nodes, recipe, name, config, file_digest, ())
+        _add_dataset(nodes, recipe, name, config, known, ())
     nodes["base"] = _node("base", recipe.base, recipe, nodes, _Edges(), _base_source(recipe))
     for name in recipe.stages:
         _add_stage(nodes, recipe, name, ())
@@ -116,15 +123,17 @@ def _add_dataset(
     recipe: Recipe,
     name: str,
     config: DatasetConfig,
-    file_digest: FileDigest,
+    known: Sources,
     path: tuple[str, ...],
 ) -> None:
     if name in nodes:
         return
     _require_no_cycle(name, path)
     for source in config.rows:
-        _add_dataset(nodes, recipe, source, recipe.datasets[source], file_digest, (*path, name))
-    sources = {"file": file_digest(Path(config.path))} if config.path else {}
+        _add_dataset(nodes, recipe, source, recipe.datasets[source], known, (*path, name))
+    sources = {"file": known.file_digest(Path(config.path))} if config.path else {}
+    if config.version:
+        sources = {"version": known.version_fingerprint(config.version)}
     nodes[name] = _node(name, config, recipe, nodes, _Edges(rows=dict.fromkeys(config.rows, 1.0)), sources)
 
 
@@ -161,7 +170,9 @@ def _node(
     kind = "dataset" if is_dataset else config.kind
     code = [_CODE[kind], *([_CODE["generate"]] if is_dataset and config.generate else [])]
     identity = {
-        "config": config.model_dump(mode="json", exclude={"start", "rows", "compare_with", "path"}),
+        "config": config.model_dump(
+            mode="json", exclude={"start", "rows", "compare_with", "path", "version"}
+        ),
         "seed": recipe.seed,
         "start": nodes[edges.start].key if edges.start else None,
         "base": nodes["base"].key if edges.start else None,

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from data_contracts.errors import NotFoundError
-from flows.nodes import Node, file_sha256, make_nodes
+from flows.nodes import Node, Sources, file_sha256, make_nodes
 from flows.recipe import Recipe
 from infra.home import Home
 from infra.ledger import Ledger
@@ -60,7 +61,8 @@ def make_plan(
     recipe: Recipe, home: Home, ledger: Ledger, *, force: Collection[str] = (), until: str | None = None
 ) -> Plan:
     """Compare what the recipe wants with what the ledger has."""
-    nodes = {node.name: node for node in make_nodes(recipe, lambda path: cached_digest(ledger, path))}
+    known = Sources(partial(cached_digest, ledger), partial(version_fingerprint, ledger))
+    nodes = {node.name: node for node in make_nodes(recipe, known)}
     for name in [*force, *([until] if until else [])]:
         if name not in nodes:
             raise NotFoundError(f"There is no stage {name!r}.", f"one of {', '.join(nodes)}")
@@ -108,6 +110,19 @@ def cached_digest(ledger: Ledger, path: Path) -> str:
         known = file_sha256(path)
         ledger.note_file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ino, known)
     return known
+
+
+def version_fingerprint(ledger: Ledger, reference: str) -> str:
+    """The fingerprint of `name@3`, from the ledger. Raises NotFoundError."""
+    name, _, number = reference.partition("@")
+    found = ledger.find_by_output(name, int(number))
+    if not any(execution.output == "rows" for execution in found):
+        raise NotFoundError(
+            f"The recipe reads {reference}, which this home does not have.",
+            "a dataset version of this home",
+            f"`burnish data log {name}` lists them; `burnish data import {name} FILE` makes one.",
+        )
+    return next(execution.fingerprint for execution in found if execution.output == "rows")
 
 
 def _decide(
@@ -164,7 +179,7 @@ def _own_changes(node: Node, earlier: list[Execution]) -> list[str]:
     if before["code"] != after["code"]:
         changes.append(f"code of {', '.join(after['code'])} changed")
     if before["sources"] != after["sources"]:
-        changes.append("source file changed")
+        changes.append("its source changed")
     return changes
 
 

@@ -68,7 +68,7 @@ def _read_datasets(
             for parent in step.node.parents:
                 if parent not in tables:
                     tables[parent] = _reused_table(home, steps[parent].execution)
-            kind, table = build_table(plan.recipe, step.node, tables)
+            kind, table = build_table(home, plan.recipe, step.node, tables)
             prepared[step.node.key] = kind, table
             tables[name], kinds[name], counts[name] = table, kind, table.num_rows
     return prepared, kinds, counts

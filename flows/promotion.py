@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from data_contracts.errors import NotFoundError
 from data_contracts.stage_configs import MODEL_KINDS
 from flows.nodes import evaluation_name
+from flows.withdrawal import require_untainted
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision
@@ -35,10 +36,12 @@ def promote_version(
 ) -> Promotion:
     """Move `champion` to a version and `previous` to the one before, then note it in the ledger.
 
-    `previous` moves first: whatever instant a kill comes at, there is a champion. Raises NotFoundError.
+    `previous` moves first: whatever instant a kill comes at, there is a champion. Raises NotFoundError, and
+    WithdrawnError for a model that saw withdrawn rows.
     """
     with home.lock("promotion", holder="another promotion"):
         model, version = _resolve(ledger, registry, wanted)
+        require_untainted(home, ledger, model, version)
         before = registry.aliases(model).get(CHAMPION)
         accuracy = accuracy_of(ledger, model, version)
         if before != version:

@@ -22,13 +22,16 @@ from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt
 
 
 class DatasetConfig(Config):
-    """Where a dataset's rows come from: exactly one of `path`, `hub`, `generate`, `sql`."""
+    """Where a dataset's rows come from: exactly one of `path`, `version`, `hub`, `generate`, `sql`."""
 
     kind: RowKind | None = None
     """Recognised from the columns when left out. `raw` keeps a source as it is, for `sql` to read."""
 
     path: str | None = None
-    """A JSONL, JSON, Parquet or CSV file, relative to the recipe's folder."""
+    """A JSONL, JSON, Parquet, CSV or Arrow file (also .gz, .zst), relative to the recipe's folder."""
+
+    version: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_.]*@[1-9][0-9]*$")
+    """A dataset version of this home, `name@3`, as `burnish data` makes them: checked when it was imported."""
 
     hub: str | None = None
     """A Hugging Face dataset id."""
@@ -57,9 +60,13 @@ class DatasetConfig(Config):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        given = [name for name in ("path", "hub", "generate", "sql") if getattr(self, name) is not None]
+        given = [
+            name for name in ("path", "version", "hub", "generate", "sql") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
-            raise ValueError(f"give one of path, hub, generate, sql; found {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"give one of path, version, hub, generate, sql; found {' and '.join(given) or 'none'}"
+            )
         if self.generate and self.count is None:
             raise ValueError("generate needs count, the number of rows to make")
         if (self.hub is None) != (self.hub_revision is None):

@@ -19,7 +19,7 @@ from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
 from data_contracts.rows import RowKind
 from flows.nodes import Node
 from flows.plan import find_reusable, has_output, is_own, output_path
-from flows.recipe import Recipe
+from flows.recipe import DatasetConfig, Recipe
 from infra.home import Home, publish_directory
 from infra.ledger import Ledger
 from infra.records import Execution, Input, Role
@@ -194,6 +194,10 @@ class Results:
         own = [self._input(node.start, "start"), self._input("base", "base")] if node.start else []
         own += [self._input(name, "rows", weight) for name, weight in node.rows.items()]
         own += [self._input(name, "compare") for name in node.compare_with]
+        if isinstance(node.config, DatasetConfig) and node.config.version:
+            name, _, number = node.config.version.partition("@")
+            content = node.identity["sources"]["version"]
+            own.append(Input(node.config.version, "rows", name, int(number), content, 1.0))
         if adopted is None:
             return tuple(own)
         both = zip(own, adopted.inputs, strict=True)

@@ -155,6 +155,16 @@ class ModelRegistry:
             )
         return directory
 
+    def tag_version(self, name: str, version: int, tag: str, value: str | None) -> bool:
+        """Set a version's tag, or remove it; False when MLflow has lost the version."""
+        if not self.has_version(name, version):
+            return False
+        if value is not None:
+            self._client.set_model_version_tag(name, str(version), tag, value)
+        elif tag in self._client.get_model_version(name, str(version)).tags:
+            self._client.delete_model_version_tag(name, str(version), tag)
+        return True
+
     def set_alias(self, name: str, alias: str, version: int) -> None:
         _require_known("version", str(version), self._version_numbers(name), of=name)
         self._client.set_registered_model_alias(name, alias, str(version))

@@ -87,7 +87,9 @@ def containment(row: TextWords, problem: TextWords, n: int, is_telling: Flags) -
 def whole(text: str, row: TextWords, problem: TextWords) -> Overlap | None:
     """The problem word by word. A problem below 8 words must be a sentence of the row, below 4 a line of its own."""
     length = len(problem.hashes)
-    for place in np.flatnonzero(row.hashes[: max(len(row.hashes) - length + 1, 0)] == problem.hashes[0]).tolist():
+    for place in np.flatnonzero(
+        row.hashes[: max(len(row.hashes) - length + 1, 0)] == problem.hashes[0]
+    ).tolist():
         is_same = np.array_equal(row.hashes[place : place + length], problem.hashes)
         if is_same and _stands_alone(text, int(row.starts[place]), int(row.ends[place + length - 1]), length):
             in_row = np.zeros(len(row.hashes), bool)

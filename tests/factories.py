@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 from data_contracts.jobs import RowsInput, StageJob
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, RunSettings
-from flows.nodes import Node
+from flows.nodes import Node, Sources, file_sha256
 from flows.plan import Plan, output_path
 from flows.recipe import Recipe
 from flows.recipe_files import check_recipe
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
+
+SOURCES = Sources(file_sha256, lambda reference: f"content of {reference}")
+"""Files are read; a dataset version's content is its name."""
 
 _DOCUMENT: dict[str, Any] = {
     "name": "small",

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import HomeError
-from flows.nodes import Node, file_sha256, make_nodes
+from flows.nodes import Node, make_nodes
 from flows.plan import cached_digest
 from infra import records as states
 from infra.ledger import Ledger
 from infra.records import Decision
-from tests.factories import make_execution, make_recipe
+from tests.factories import SOURCES, make_execution, make_recipe
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def ledger(path: Path) -> Ledger:
 
 @pytest.fixture(scope="module")
 def nodes() -> dict[str, Node]:
-    return {node.name: node for node in make_nodes(make_recipe(), file_sha256)}
+    return {node.name: node for node in make_nodes(make_recipe(), SOURCES)}
 
 
 def test_an_execution_reads_back_as_it_was_recorded(ledger: Ledger, nodes: dict[str, Node]) -> None:

@@ -13,13 +13,13 @@ from data_contracts import stage_configs, training_configs
 from data_contracts.errors import DataError, NotFoundError, RecipeError
 from data_contracts.vocabulary import Config
 from flows import code_identity
-from flows.nodes import adapter_base, file_sha256, make_nodes
+from flows.nodes import adapter_base, make_nodes
 from flows.plan import Action, Plan, make_plan, output_path
 from flows.recipe import DatasetConfig, Recipe
 from flows.recipe_files import check_recipe
 from infra.home import Home, open_home
 from infra.ledger import Ledger
-from tests.factories import finish, make_document, make_execution, make_recipe
+from tests.factories import SOURCES, finish, make_document, make_execution, make_recipe
 
 RUN, REUSE, DEPENDS, LATER = Action.run, Action.reuse, Action.depends, Action.later
 
@@ -187,7 +187,7 @@ def test_every_model_is_evaluated_against_all_models_it_came_from(home: Home, le
 )
 def test_a_circle_is_refused_with_its_stages(changes: dict[str, Any], cycle: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        make_nodes(make_recipe(changes), file_sha256)
+        make_nodes(make_recipe(changes), SOURCES)
     assert f"circle: {cycle}" in str(caught.value)
 
 
@@ -207,7 +207,7 @@ def test_a_changed_source_file_reruns_its_dataset_even_when_its_size_stays(
     assert make_plan(recipe, home, ledger).is_finished
     source.write_text('{"prompt": "1+2", "completion": "3"}')
     step = make_plan(recipe, home, ledger)["own"]
-    assert (step.action, step.reason) == (RUN, "source file changed")
+    assert (step.action, step.reason) == (RUN, "its source changed")
 
 
 def test_the_same_file_elsewhere_is_the_same_dataset(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_the_same_file_elsewhere_is_the_same_dataset(tmp_path: Path) -> None:
 
 
 def _keys(changes: dict[str, Any] | None = None) -> dict[str, str]:
-    return {node.name: node.key for node in make_nodes(make_recipe(changes), file_sha256)}
+    return {node.name: node.key for node in make_nodes(make_recipe(changes), SOURCES)}
 
 
 _TRAINING: dict[str, Any] = {
@@ -320,6 +320,7 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
     DatasetConfig: {
         "kind": "problems",
         "path": {"path": "FILE", "hub": None, "hub_revision": None},
+        "version": {"version": "chats@2", "hub": None, "hub_revision": None},
         "hub": "a/c",
         "hub_config": "main",
         "hub_revision": "beef",
@@ -419,7 +420,7 @@ def test_the_name_of_a_recipe_or_stage_decides_nothing() -> None:
     document = make_document(name="other")
     document["stages"]["tuned"] = document["stages"].pop("sft")
     document["stages"]["check"]["start"] = document["stages"]["dpo"]["start"] = "tuned"
-    renamed = {node.name: node.key for node in make_nodes(check_recipe(document, "test"), file_sha256)}
+    renamed = {node.name: node.key for node in make_nodes(check_recipe(document, "test"), SOURCES)}
     assert (renamed["tuned"], renamed["dpo"]) == (_keys()["sft"], _keys()["dpo"])
 
 
@@ -511,6 +512,6 @@ def test_the_weights_below_a_continued_adapter_are_those_it_began_on() -> None:
         {"stages.sft.lora": {}, "stages.dpo.lora": continued, "stages.again": again}
         | {"stages.anew": again | {"lora": {"start_adapter": "merge"}}}
     )
-    nodes = {node.name: node for node in make_nodes(recipe, file_sha256)}
+    nodes = {node.name: node for node in make_nodes(recipe, SOURCES)}
     found = {name: adapter_base(nodes, name) for name in ("sft", "dpo", "again", "anew")}
     assert found == {"sft": None, "dpo": "base", "again": "base", "anew": None}

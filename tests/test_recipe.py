@@ -127,7 +127,7 @@ ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a hub model that may move": ({"base": {"model": "a/b"}}, ["base", "both model and revision"]),
     "two origins of a dataset": (
         {"datasets.worked.path": "rows.jsonl"},
-        ["datasets.worked: give one of path, hub, generate, sql; found path and generate"],
+        ["datasets.worked: give one of path, version, hub, generate, sql; found path and generate"],
     ),
     "generate without count": ({"datasets.worked.count": None}, ["datasets.worked: generate needs count"]),
     "sql over nothing": ({"datasets.other": {"sql": "select 1"}}, ["datasets.other: sql needs rows"]),

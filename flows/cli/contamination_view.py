@@ -20,13 +20,24 @@ def findings_view(document: dict[str, Any], show: int) -> Group:
     for kind, rows in document["rows_by_kind"].items():
         kinds.add_row(kind, f"{rows:,}", "yes" if kind in document["settings"]["counted"] else "listed only")
     parts: list[RenderableType] = [kinds if document["rows_by_kind"] else Text("Nothing was found.")]
-    ranked = sorted(document["findings"], key=lambda f: (not f["counts"], -f["score"], f["row"]))
+    ranked = sorted(document["findings"], key=_strength)
     parts += [_side_by_side(finding) for finding in ranked[:show]]
     if len(ranked) > show:
         parts.append(
             Text(f"{len(ranked) - show:,} more findings: --report FILE has all of them.", style="dim")
         )
     return Group(*parts)
+
+
+def _strength(finding: dict[str, Any]) -> tuple[bool, bool, bool, float, int]:
+    """What counts first; of these the exact, then those whose ground truth is there, too, then by share."""
+    return (
+        not finding["counts"],
+        finding["kind"] != "exact",
+        not finding["ground_truth_found"],
+        -finding["score"],
+        finding["row"],
+    )
 
 
 def _side_by_side(finding: dict[str, Any]) -> Table:

@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from flows.cli import data_import, data_keep, data_look, data_make
+from flows.cli import data_clean, data_import, data_keep, data_look, data_make
 
 data = App(
     name="data",
@@ -21,7 +21,7 @@ data = App(
 for group, commands in {
     "Take in": (data_import.import_rows, data_import.quarantine),
     "Look": (data_look.list_versions, data_look.log, data_look.show, data_look.card, data_look.diff),
-    "Make": (data_make.mix, data_make.split, data_make.dedupe, data_make.decontaminate),
+    "Make": (data_make.mix, data_make.split, data_clean.dedupe, data_clean.decontaminate),
     "Keep": (data_keep.tag, data_keep.export, data_keep.verify, data_keep.gc),
 }.items():
     for command in commands:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -14,10 +14,13 @@ from data_contracts.errors import RecipeError
 from flows.cli.context import open_context
 from infra.home import Home
 from infra.ledger import Ledger
-from infra.warehouse.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from infra.warehouse.warehouse import Warehouse
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
+NewName = Annotated[str, Parameter(help="The dataset to make; its next version.")]
 Reference = Annotated[str, Parameter(help="NAME, NAME@3, NAME@TAG or NAME@2026-11-21.")]
 
 
@@ -25,12 +28,14 @@ Reference = Annotated[str, Parameter(help="NAME, NAME@3, NAME@TAG or NAME@2026-1
 class DataContext:
     home: Home
     ledger: Ledger
-    warehouse: Warehouse
+    warehouse: "Warehouse"
     console: Console
 
 
 def open_data() -> DataContext:
     """Open the home these circumstances mean. Raises HomeError."""
+    from infra.warehouse.warehouse import Warehouse
+
     context = open_context()
     errors = Console(stderr=True)
     warehouse = Warehouse(

@@ -110,7 +110,7 @@ def quarantine(
     context = open_data()
     if export is not None:
         count = export_bad_rows(context.warehouse, name, export)
-        context.console.print(f"Wrote {count} rows to {export}.", highlight=False)
+        context.console.print(f"Wrote {count} rows to {export}.", highlight=False, soft_wrap=True)
         return 0
     if fix:
         with rows_line(name) as line:
@@ -131,7 +131,7 @@ def quarantine(
         )
         return 0
     if not reasons:
-        context.console.print(f"No row of {name} is in quarantine.", highlight=False)
+        context.console.print(f"No row of {name} is in quarantine.", highlight=False, soft_wrap=True)
         return 0
     table = Table(title=f"{reasons.total():,} quarantined rows of {name}", title_justify="left")
     for heading in ("file", "line", "reason", "row"):
@@ -170,11 +170,12 @@ def _show_report(context: DataContext, name: str, report: object, json: bool) ->
         f"{counts.read:,} rows read = {counts.accepted:,} accepted + {counts.quarantined:,} quarantined,"
         f" in {report.seconds:.1f} s",
         highlight=False,
+        soft_wrap=True,
     )
     _print_reasons(console, f"Quarantined (burnish data quarantine {name})", report.reasons)
     _print_reasons(console, "Kept, but worth knowing", report.warnings)
     for note in report.notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, soft_wrap=True)
     if published is None:
         raise DataError(
             f"No row of {name} keeps its contract, so no version was made.",
@@ -187,10 +188,13 @@ def _show_report(context: DataContext, name: str, report: object, json: bool) ->
             f"[bold]{version}[/]: {version.num_rows:,} {version.kind} rows, {published.num_new_rows:,} of them new;"
             f" fingerprint {version.fingerprint}",
             highlight=False,
+            soft_wrap=True,
         )
-        console.print(f"Next: burnish data card {version}", highlight=False)
+        console.print(f"Next: burnish data card {version}", highlight=False, soft_wrap=True)
     else:
-        console.print(f"The same rows as [bold]{version}[/]: no new version.", highlight=False)
+        console.print(
+            f"The same rows as [bold]{version}[/]: no new version.", highlight=False, soft_wrap=True
+        )
     return 0
 
 

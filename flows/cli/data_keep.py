@@ -24,7 +24,7 @@ def tag(
     """
     context = open_data()
     found = context.warehouse.tag(version, name)
-    context.console.print(f"{found} is {found.name}@{name}.", highlight=False)
+    context.console.print(f"{found} is {found.name}@{name}.", highlight=False, soft_wrap=True)
 
 
 def export(
@@ -49,7 +49,9 @@ def export(
         export_version(
             context.warehouse, found, target, lambda done, total: line.show(done, total, "rows written")
         )
-    context.console.print(f"Wrote {found.num_rows:,} rows of {found} to {target}.", highlight=False)
+    context.console.print(
+        f"Wrote {found.num_rows:,} rows of {found} to {target}.", highlight=False, soft_wrap=True
+    )
 
 
 def verify(
@@ -93,7 +95,9 @@ def verify(
         )
         return 1 if damage else 0
     if not damage:
-        context.console.print(f"{len(versions)} versions are as they were published.", highlight=False)
+        context.console.print(
+            f"{len(versions)} versions are as they were published.", highlight=False, soft_wrap=True
+        )
         return 0
     table = Table(title="Damage", title_justify="left")
     for heading in ("found", "versions affected", "models trained on them"):
@@ -140,9 +144,10 @@ def gc(
         return
     done = "Removed" if apply else "Would remove"
     for version in found.versions:
-        context.console.print(f"  {version}: {version.num_rows:,} rows", highlight=False)
+        context.console.print(f"  {version}: {version.num_rows:,} rows", highlight=False, soft_wrap=True)
     context.console.print(
         f"{done} {len(found.versions)} versions and {len(found.files)} files, {found.num_bytes / 1e6:,.1f} MB."
         + ("" if apply or not (found.files or found.versions) else " Add --apply to do it."),
         highlight=False,
+        soft_wrap=True,
     )

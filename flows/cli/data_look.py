@@ -2,7 +2,7 @@
 
 import json as json_library
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -12,7 +12,9 @@ from rich.table import Table
 from flows.cli.context import plain_text, print_json
 from flows.cli.data_context import DataContext, Reference, open_data
 from flows.cli.run_commands import Json
-from infra.warehouse.catalog import DatasetVersion
+
+if TYPE_CHECKING:
+    from infra.warehouse.catalog import DatasetVersion
 
 _SHOWN_CHARACTERS = 400
 
@@ -82,7 +84,9 @@ def show(
     if json:
         print_json({"version": str(found), "rows": shown})
         return
-    context.console.print(f"[bold]{found}[/]: {found.num_rows:,} {found.kind} rows", highlight=False)
+    context.console.print(
+        f"[bold]{found}[/]: {found.num_rows:,} {found.kind} rows", highlight=False, soft_wrap=True
+    )
     for name, kind in json_library.loads(found.columns):
         context.console.print(plain_text(f"  {name}: {kind}"))
     for row in shown:
@@ -145,20 +149,22 @@ def diff(
     console = context.console
     listed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     order = "" if found.is_same_order else ", in another order"
-    console.print(f"{first} → {second}: {listed}; {found.num_same:,} the same{order}", highlight=False)
+    console.print(
+        f"{first} → {second}: {listed}; {found.num_same:,} the same{order}", highlight=False, soft_wrap=True
+    )
     for title, marks in (("added", "+"), ("removed", "-")):
         for row in samples[title]:
             _print_row(console, row, marks)
     for before, after in zip(samples["changed_from"], samples["changed_to"], strict=True):
         changed = [name for name in after if name != "hash" and before.get(name) != after[name]]
-        console.print(f"[yellow]~[/] row {before['row']} → {after['row']}", highlight=False)
+        console.print(f"[yellow]~[/] row {before['row']} → {after['row']}", highlight=False, soft_wrap=True)
         for name in changed:
             console.print(
                 plain_text(f"    {name}: {_shown(before.get(name))}\n      → {_shown(after[name])}")
             )
 
 
-def _rows(context: DataContext, version: DatasetVersion, numbers: list[int]) -> list[dict[str, Any]]:
+def _rows(context: DataContext, version: "DatasetVersion", numbers: list[int]) -> list[dict[str, Any]]:
     import numpy as np
 
     from infra.warehouse.peeking import peek
@@ -175,7 +181,7 @@ def _rows(context: DataContext, version: DatasetVersion, numbers: list[int]) -> 
 
 
 def _print_row(console: Console, row: dict[str, Any], mark: str = "") -> None:
-    console.print(f"{mark} row {row['row']} [dim]{row['hash']}[/]".strip(), highlight=False)
+    console.print(f"{mark} row {row['row']} [dim]{row['hash']}[/]".strip(), highlight=False, soft_wrap=True)
     for name, value in row.items():
         if name not in ("row", "hash"):
             console.print(plain_text(f"    {name}: {_shown(value)}"))
@@ -195,13 +201,13 @@ def _cut(text: str) -> str:
     )
 
 
-def _cells(version: DatasetVersion, tags: dict[tuple[str, int], list[str]]) -> list[str]:
+def _cells(version: "DatasetVersion", tags: dict[tuple[str, int], list[str]]) -> list[str]:
     made = datetime.fromtimestamp(version.created_at).strftime("%Y-%m-%d %H:%M")
     named = ", ".join(tags.get((version.name, version.version), []))
     return [str(version), version.kind, f"{version.num_rows:,}", named, made_by(version), made]
 
 
-def made_by(version: DatasetVersion) -> str:
+def made_by(version: "DatasetVersion") -> str:
     """The command that made a version, and from what."""
     told = version.origin
     if told.get("command") == "import":
@@ -211,7 +217,7 @@ def made_by(version: DatasetVersion) -> str:
     return told.get("command", "a run")
 
 
-def _document(version: DatasetVersion, tags: dict[tuple[str, int], list[str]]) -> dict[str, Any]:
+def _document(version: "DatasetVersion", tags: dict[tuple[str, int], list[str]]) -> dict[str, Any]:
     return {
         "version": str(version),
         "kind": version.kind,

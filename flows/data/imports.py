@@ -27,8 +27,9 @@ from infra.intake.importing import Counts, Intake, import_batches
 from infra.intake.mapping import Defaults, Mapper
 from infra.intake.query import is_query, read_query
 from infra.intake.reading import read_batches
-from infra.intake.shapes import Mapping, custom_mapping, recognise, unknown_shape
+from infra.intake.shapes import Mapping, custom_mapping, needed_schema, recognise, unknown_shape
 from infra.intake.sniffing import sniff_schema
+from infra.intake.whole_tables import with_verifier
 from infra.ledger import Ledger
 from infra.warehouse.publishing import Origin, Published
 from infra.warehouse.quarantine import Quarantines, QuarantineWriter
@@ -100,12 +101,7 @@ def choose_mapping(source: Source, options: ImportOptions) -> Mapping:
     found = recognise(source.schema, options.kind)
     if found is None:
         raise unknown_shape(source.schema, options.kind)
-    return found
-
-
-def needed_schema(source: Source, mapping: Mapping) -> pa.Schema:
-    """The source's columns that the mapping reads; those that nobody needs cannot spoil a row."""
-    return pa.schema([source.schema.field(column) for column in mapping.needs])
+    return with_verifier(found, options.verifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +121,7 @@ def import_dataset(
     warehouse, name = target.warehouse, target.name
     checks = Checks(mapping, options)
     quarantine = QuarantineWriter(warehouse.home)
-    needed = needed_schema(source, mapping)
+    needed = needed_schema(source.schema, mapping)
     defaults = Defaults(name, options.verifier, options.arguments)
     try:
         with (

@@ -20,12 +20,12 @@ from flows.data.imports import (
     OnProgress,
     Target,
     choose_mapping,
-    needed_schema,
     open_source,
 )
 from flows.data.records import DataStep, record_version
 from infra.intake.importing import Intake, import_batches
 from infra.intake.mapping import Defaults, Mapper
+from infra.intake.shapes import needed_schema
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.publishing import Origin
 from infra.warehouse.quarantine import BadRow, Quarantine, Quarantines, QuarantineWriter
@@ -75,7 +75,7 @@ def fix_quarantine(
         warehouse.home, lambda bad: replace(rows[bad.line - 1], reason=bad.reason, row=rows[bad.line - 1].row)
     )
     try:
-        needed = needed_schema(source, mapping)
+        needed = needed_schema(source.schema, mapping)
         defaults = Defaults(name, options.verifier, options.arguments)
         with (
             Mapper(mapping, needed, defaults) as mapper,

@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.errors import DataError
+from data_contracts.errors import BurnishError
 from data_contracts.rows import Problem, RowKind
 from infra.intake.schedule_checks import schedule_findings
+from infra.warehouse.quarantine import reason_class
 from stages.verifiers.catalog import VERIFIERS, ground_truth_fault
 
 Check = Callable[[RowKind, pa.Table], pa.Array]
@@ -35,7 +36,7 @@ class GroundTruthCheck:
             return None
         try:
             return ground_truth_fault(Problem.model_construct(**row))
-        except DataError as error:
+        except BurnishError as error:
             return error.found
 
 
@@ -49,7 +50,7 @@ class ScheduleCheck:
         if kind is not RowKind.problems:
             return _all_fine(rows)
         findings = schedule_findings(rows)
-        self.warnings.update(filter(None, findings.warnings.to_pylist()))
+        self.warnings.update(reason_class(text) for text in findings.warnings.drop_null().to_pylist())
         return findings.errors
 
 

@@ -47,7 +47,7 @@ def find_files(source: str, base: Path) -> list[SourceFile]:
         raise DataError(
             f"No file matches {path}.",
             "a pattern that at least one data file matches",
-            "Correct the pattern in the recipe (relative to its folder).",
+            "Correct the pattern; it is read from the working directory.",
         )
     return files
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from data_contracts.errors import DataError
 from data_contracts.rows import REQUIRED_COLUMNS, RowKind, recognise_kind
 from infra.intake.chat_shapes import CHAT_SHAPES, PAIR_SHAPES
-from infra.intake.column_types import is_scalar, is_text, quoted, turn
+from infra.intake.column_types import has_turns, is_scalar, is_text, quoted, turn
 from infra.intake.expressions import identifiers_of
 from infra.intake.problem_shapes import PROBLEM_SHAPES
 
@@ -110,6 +110,26 @@ def unknown_shape(schema: pa.Schema, kind: RowKind | None) -> DataError:
         f"one of these shapes:\n{known}",
         f"Say which column is which, such as: {_example(schema, kind)}",
     )
+
+
+def needed_schema(schema: pa.Schema, mapping: Mapping) -> pa.Schema:
+    """What to ask a reader for: the columns the mapping reads, their turns without keys that it leaves out.
+
+    A reader reports a turn whose other keys hold something, such as a tool's call; asked for them, it would not.
+    """
+    return pa.schema([_without_extras(schema, name, mapping) for name in mapping.needs])
+
+
+def _without_extras(schema: pa.Schema, name: str, mapping: Mapping) -> pa.Field:
+    field = schema.field(name)
+    for role, content in (("role", "content"), ("from", "value")):
+        reads = " ".join(expression for expression in mapping.columns.values() if name in expression)
+        extras = {inner.name for inner in field.type.value_type} - {role, content} if has_turns(
+            schema, name, role, content
+        ) else set[str]()
+        if extras and not any(extra in reads.replace(quoted(name), "") for extra in extras):
+            return field.with_type(pa.list_(pa.struct([(role, pa.string()), (content, pa.string())])))
+    return field
 
 
 def _mapping(

@@ -3,6 +3,7 @@
 What no single type holds becomes text, with lists and objects as JSON text.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
@@ -15,12 +16,15 @@ from infra.intake.batches import JSON_TEXT, SourceFile
 from infra.intake.csv_files import csv_columns
 from infra.intake.json_files import first_json_objects
 from infra.intake.json_lines import first_objects
-from infra.intake.json_types import MixedTypesError, has_empty_object, merged, merged_all, settled, type_of
+from infra.intake.json_types import MixedTypesError, has_empty_object, merged, settled, type_of
 from infra.intake.streams import open_stream
 from infra.intake.tables import table_schema
 
 _FILES_LOOKED_AT = 3
 _ROWS_LOOKED_AT = 1000
+_MOST_ODD = 0.5
+"""Share of values of other types from which on all of a column are taken as JSON text."""
+
 _JSON_TEXT_COLUMNS = frozenset({"arguments", "kwargs"})
 
 Columns = dict[str, pa.DataType | None]
@@ -58,10 +62,23 @@ def _columns(file: SourceFile) -> Columns:
 
 
 def _json_column(values: Iterable[Any]) -> pa.DataType | None:
-    try:
-        return merged_all(type_of(value) for value in values)
-    except MixedTypesError:
-        return None
+    """The type of a column, if need be that of most of its values: the others are then reported row by row."""
+    counts: Counter[pa.DataType] = Counter()
+    num_odd = 0
+    for value in values:
+        try:
+            counts[type_of(value)] += 1
+        except MixedTypesError:
+            num_odd += 1
+    del counts[pa.null()]
+    total = counts.total() + num_odd
+    found = pa.null()
+    for kind, count in counts.most_common():
+        try:
+            found = merged(found, kind)
+        except MixedTypesError:
+            num_odd += count
+    return None if num_odd and num_odd >= _MOST_ODD * total else found
 
 
 def _merged(one: pa.DataType | None, other: pa.DataType | None) -> pa.DataType | None:

@@ -25,6 +25,7 @@ from infra.intake.strict_json import MalformedError
 
 _BATCH_BYTES = 32 << 20
 _MOST_ROWS = 65_536
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 _NO_PYTHON_VALUE = (pa.ArrowException, ValueError, TypeError, OverflowError)
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
@@ -47,7 +48,7 @@ def table_schema(file: SourceFile) -> pa.Schema:
                 if file.format == "parquet"
                 else _open_arrow(source).schema
             )
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGE as error:
             raise unreadable_file(file, error) from error
     twice = [name for name in dict.fromkeys(found.names) if found.names.count(name) > 1]
     if twice:
@@ -64,7 +65,7 @@ def _batches(file: SourceFile, source: pa.NativeFile, schema: pa.Schema) -> Iter
         read = _parquet_batches if file.format == "parquet" else _arrow_batches
         for batch in read(source, schema):
             yield pa.Table.from_batches([batch])
-    except (pa.ArrowException, OSError) as error:
+    except _DAMAGE as error:
         raise unreadable_file(file, error) from error
 
 

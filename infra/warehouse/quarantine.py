@@ -6,6 +6,7 @@ only when it is accepted into a version.
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from infra.warehouse.segments import damaged, synced_sha256
 
 _SCHEMA = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "row": pa.string()})
 _ROWS_AT_ONCE = 10_000
+_PARTICULAR = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d[\d:.,]*(?<![.:,])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,4 @@ class Quarantines:
 
 def reason_class(reason: str) -> str:
     """A reason without its numbers and quoted text, so that a thousand rows are one line of a report."""
-    words: list[str] = []
-    for word in reason.split():
-        words.append("N" if word.strip(":,.").isdigit() else word)
-    return " ".join(words)[:120]
+    return _PARTICULAR.sub("…", reason)[:160]

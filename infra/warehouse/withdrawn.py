@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from infra.records import Withdrawal
 from infra.warehouse.catalog import DatasetVersion
-from infra.warehouse.locating import HashSet, Mask, hashes_from
+from infra.warehouse.locating import HashSet, Mask, hashes_from, names_source
 from infra.warehouse.row_hashes import Hashes, RowHasher
 from infra.warehouse.warehouse import Warehouse
 
@@ -19,7 +18,7 @@ class WithdrawnRows:
     def __init__(self, withdrawals: Sequence[Withdrawal]) -> None:
         self._hashes = HashSet(hashes_from(b"".join(w.row_hashes for w in withdrawals)))
         self._has_hashes = any(w.row_hashes for w in withdrawals)
-        self._sources = sorted({w.source for w in withdrawals if w.source is not None})
+        self._sources = {w.source for w in withdrawals if w.source is not None}
 
     def are_withdrawn(self, hashes: Hashes) -> Mask:
         """[rows] By hash alone."""
@@ -48,5 +47,4 @@ class WithdrawnRows:
     def _mask_of_sources(self, rows: pa.Table) -> Mask:
         if not self._sources or "source" not in rows.column_names:
             return np.zeros(rows.num_rows, np.bool_)
-        found = pc.is_in(rows.column("source"), value_set=pa.array(self._sources))  # pyright: ignore
-        return np.array(found)  # pyright: ignore
+        return names_source(rows.column("source"), self._sources)

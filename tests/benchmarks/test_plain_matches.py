@@ -35,7 +35,7 @@ from stages.sft import train_sft
 from stages.tiny_model import build_tiny_model, build_tokenizer
 from stages.verifiers.exact_number import exact_number
 from tests.benchmarks.plain import arithmetic, build, evaluate, reward, run, sample
-from tests.factories import make_job, write_input
+from tests.factories import SOURCES, make_job, write_input
 
 _CHAT = [
     {"role": "system", "content": "Add!"},
@@ -81,7 +81,7 @@ def _script(step: run.Step) -> ModuleType:
 
 
 def test_the_steps_are_the_recipes_nodes(recipe: Recipe, arguments: dict[str, argparse.Namespace]) -> None:
-    nodes = make_nodes(recipe, lambda _: "")
+    nodes = make_nodes(recipe, SOURCES)
     assert set(arguments) - {"data", "comparison"} == {n.name for n in nodes if n.kind != "dataset"}
 
 
@@ -258,7 +258,7 @@ def test_models_are_sampled_with_the_same_settings(
 ) -> None:
     verify: dict[str, SamplingConfig] = {
         node.name: node.config
-        for node in make_nodes(recipe, lambda _: "")
+        for node in make_nodes(recipe, SOURCES)
         if isinstance(node.config, VerifyConfig)
     }
     for name, config in verify.items():

@@ -18,6 +18,7 @@ from infra.intake.json_lines import read_json_lines
 from infra.intake.reading import read_batches
 from infra.intake.sniffing import sniff_schema
 from infra.intake.streams import newlines_in
+from infra.intake.strict_json import Fraction
 
 MESSAGES = pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
 CHAT = pa.schema({"messages": MESSAGES, "source": pa.string()})
@@ -247,11 +248,24 @@ def test_the_fast_way_leaves_blocks_with_other_than_an_object_per_line(suspect: 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "Inf"])
 @pytest.mark.parametrize("schema", [CHAT, pa.schema({"source": pa.string()})])
 def test_the_fast_way_refuses_numbers_that_json_does_not_know(word: str, schema: pa.Schema) -> None:
-    fast = FastJson(schema)
-    fast.learn([{"x": None}])
-    fast.learn([{"source": "a"}])
-    block = ('{"source": "Information, NaN", "y": [' + word + "]}\n").encode()
-    assert fast.rows(block, newlines_in(block)) is None
+    for number, is_read in ((word, False), ("0.5", True)):
+        fast = FastJson(schema)
+        fast.learn([{"source": "a", "y": [Fraction("0.5")]}])
+        block = ('{"source": "Information, NaN", "y": [' + number + "]}\n").encode()
+        assert (fast.rows(block, newlines_in(block)) is not None) is is_read
+
+
+def test_the_fast_way_leaves_blocks_in_which_a_known_member_would_be_lost() -> None:
+    for call, is_read in (('[{"f": "x"}]', False), ("[]", True), ("null", True)):
+        fast = FastJson(CHAT)
+        fast.learn([{"messages": [{"tool_calls": [{"f": "x"}]}]}])
+        block = ('{"messages": [{"role": "a", "tool_calls": ' + call + "}]}").encode()
+        assert (fast.rows(block, newlines_in(block)) is not None) is is_read
+
+
+def test_an_object_on_two_lines_does_not_make_up_for_two_on_one() -> None:
+    block = b'{"x": {}\n, "y": 1}\n{}{}\n'
+    assert FastJson(pa.schema({"source": pa.string()})).rows(block, newlines_in(block)) is None
 
 
 def test_the_fast_way_is_taken_by_chats_with_other_fields(tmp_path: Path) -> None:
@@ -448,6 +462,16 @@ def test_files_of_several_formats_are_one_source(tmp_path: Path) -> None:
         {"n": "x", "arguments": '{"b":2}'},
         {"n": "3", "arguments": None},
     ]
+
+
+def test_a_parquet_file_whose_column_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"source": ["a"]}), tmp_path / "a.parquet", store_schema=False)
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole.replace(b"source", b"s\xffurce"))
+    files = find_files("a.parquet", tmp_path)
+    for use in (sniff_schema, lambda files: list(read_batches(files, CHAT))):
+        with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+            use(files)
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no public data at {REAL_DATA} (BURNISH_REAL_DATA)")

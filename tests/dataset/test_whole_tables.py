@@ -10,7 +10,8 @@ import pytest
 
 from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
-from infra.sources import Defaults, normalise, read_file, select_rows
+from infra.intake.mapping import Defaults
+from infra.intake.whole_tables import normalise, read_file, select_rows
 
 USER, ASSISTANT = {"role": "user", "content": "1+2"}, {"role": "assistant", "content": "3"}
 DEFAULTS = Defaults(source="mine", verifier="exact_number", arguments="{}")
@@ -174,40 +175,43 @@ GOOD_PROBLEM: dict[str, Any] = {"prompt": "1+2", "ground_truth": "3"}
 GOOD_CHAT: dict[str, Any] = {"messages": [USER, ASSISTANT]}
 GAPS: dict[str, tuple[list[dict[str, Any]], str]] = {
     "a field left out": ([GOOD_PROBLEM, {"prompt": "1+3"}], "row 2: ground_truth is missing."),
-    "a field of null": ([{"prompt": None, "ground_truth": "3"}, GOOD_PROBLEM], "row 1: prompt is missing."),
+    "a field of null": (
+        [{"prompt": None, "ground_truth": "3"}, GOOD_PROBLEM],
+        "row 1: prompt turn 1 is missing.",
+    ),
     "a field of spaces": (
         [GOOD_PROBLEM, {"prompt": "1+3", "ground_truth": " "}],
         "row 2: ground_truth is empty.",
     ),
-    "a prompt of spaces": ([{"prompt": " ", "ground_truth": "3"}], "row 1: prompt has a turn without text."),
+    "a prompt of spaces": ([{"prompt": " ", "ground_truth": "3"}], "row 1: prompt turn 1 is empty."),
     "a chosen left out": (
         [{"prompt": "a", "chosen": "b", "rejected": "c"}, {"prompt": "a", "rejected": "c"}],
         "row 2: chosen is missing.",
     ),
     "a completion left out": (
         [{"prompt": "a", "completion": "b"}, {"prompt": "a"}],
-        "row 2: completion is missing.",
+        "row 2: turn 2 is missing.",
     ),
     "no messages": ([GOOD_CHAT, {"messages": []}], "row 2: messages is missing."),
     "a conversation without an end": (
         [GOOD_CHAT, {"messages": [USER, ASSISTANT, USER]}],
-        "row 2: messages does not end with the assistant.",
+        "row 2: messages: the last turn has role user, not assistant.",
     ),
     "a conversation of one": (
         [GOOD_CHAT, {"messages": [ASSISTANT]}],
-        "row 2: messages has fewer than two turns.",
+        "row 2: turn 1: role assistant begins the conversation.",
     ),
     "an unknown role": (
         [GOOD_CHAT, {"messages": [{"role": "tool", "content": "x"}, ASSISTANT]}],
-        "row 2: messages has a role other than system, user, assistant.",
+        "row 2: turn 1: role 'tool' is not one of system, user, assistant.",
     ),
     "a message without content": (
         [GOOD_CHAT, {"messages": [{"role": "user"}, ASSISTANT]}],
-        "row 2: messages has a turn without text.",
+        "row 2: turn 1 is missing.",
     ),
     "six gaps": (
         [GOOD_PROBLEM, *[{"prompt": "x"}] * 6],
-        "6 bad field(s): "
+        "6 bad row(s): "
         + "; ".join(f"row {row}: ground_truth is missing" for row in range(2, 7))
         + " and 1 more.",
     ),
@@ -232,19 +236,19 @@ def test_problems_that_nobody_can_judge_are_refused(tmp_path: Path) -> None:
 
 def test_unknown_columns_are_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        _read(tmp_path / "rows.jsonl", [{"question": "1+2", "answer": "3"}])
-    assert "columns question, answer" in str(caught.value)
-    assert "prompt + completion (sft)" in str(caught.value)
+        _read(tmp_path / "rows.jsonl", [{"ask": "1+2", "reply": "3"}])
+    assert "ask: string\n  reply: string" in str(caught.value)
+    assert "--map prompt=" in str(caught.value)
 
 
 def test_a_kind_that_the_columns_do_not_fit_is_refused(tmp_path: Path) -> None:
     table = read_file(_write(tmp_path / "rows.jsonl", [GOOD_PROBLEM]))
-    with pytest.raises(DataError, match="prompt \\+ chosen \\+ rejected, to be read as pairs"):
+    with pytest.raises(DataError, match="no known shape, to be read as pairs"):
         normalise(table, RowKind.pairs, "Dataset x", DEFAULTS)
 
 
 def test_messages_that_are_no_messages_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="another type than its kind needs"):
+    with pytest.raises(DataError, match="no known shape"):
         _read(tmp_path / "rows.jsonl", [{"messages": 3}])
 
 
@@ -263,15 +267,15 @@ def test_raw_rows_stay_as_they_came(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("rows.jsonl", b"", "is empty"),
-        ("rows.jsonl", b"hello\n", "cannot be read as .jsonl"),
-        ("rows.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "cannot be read as .jsonl"),
-        ("rows.jsonl", b"1\n2\n", "holds no JSON objects"),
-        ("rows.json", b"[]", "holds no JSON objects"),
-        ("rows.jsonl", b"{}\n{}\n", "holds no JSON objects with fields"),
-        ("rows.json", b"[1, 2]", "holds no JSON objects"),
-        ("rows.parquet", b"PAR1 but no more than that", "cannot be read as .parquet"),
-        ("rows.parquet", b'{"prompt": "a", "completion": "b"}\n', "cannot be read as .parquet"),
-        ("rows.jsonl", b"PAR1\x15\x04\x15\x00\xff\xfe", "cannot be read as .jsonl"),
+        ("rows.jsonl", b"hello\n", "holds no JSON object"),
+        ("rows.jsonl", b'{"prompt": "a"}\n{"prompt": \n', "line 2: malformed JSON"),
+        ("rows.jsonl", b"1\n2\n", "holds no JSON object"),
+        ("rows.json", b"[]", "holds no JSON object"),
+        ("rows.jsonl", b"{}\n{}\n", "holds no JSON object with a key"),
+        ("rows.json", b"[1, 2]", "holds no JSON object"),
+        ("rows.parquet", b"PAR1 but no more than that", "cannot be read: Parquet magic bytes"),
+        ("rows.parquet", b'{"prompt": "a", "completion": "b"}\n', "cannot be read: Parquet magic bytes"),
+        ("rows.jsonl", b"PAR1\x15\x04\x15\x00\xff\xfe", "holds no JSON object"),
         ("rows.xlsx", b"x", "has the suffix '.xlsx'"),
         ("rows", b"x", "has the suffix '(none)'"),
     ],
@@ -290,7 +294,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     with pytest.raises(DataError, match="does not exist"):
         read_file(tmp_path / "missing.jsonl")
-    with pytest.raises(DataError, match="is not a file"):
+    with pytest.raises(DataError, match="holds no data files"):
         read_file(tmp_path / "folder.jsonl")
 
 
@@ -337,5 +341,5 @@ def test_sql_that_fails_is_reported_with_the_tables_it_may_name(sql: str) -> Non
 
 
 def test_objects_are_not_taken_for_text(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="prompt holds objects"):
+    with pytest.raises(DataError, match="no known shape"):
         _read(tmp_path / "rows.jsonl", [{"prompt": {"a": 1}, "completion": "x"}])

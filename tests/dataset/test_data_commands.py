@@ -1,0 +1,368 @@
+"""`burnish data …` as a person types it: what it prints, what it keeps, how it refuses."""
+
+import gzip
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_from_disk
+
+from flows.cli.app import execute
+from flows.data import imports
+from flows.data.loading import load_dataset
+from flows.nodes import Node, make_nodes
+from infra.home import open_home
+from infra.ledger import Ledger
+from infra.records import Input
+from infra.warehouse.integrity import find_damage
+from infra.warehouse.warehouse import Warehouse
+from tests.factories import SOURCES, make_execution, make_recipe
+
+Row = dict[str, Any]
+
+
+class Terminal:
+    """Types commands into one home."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        self.home = open_home(folder / "home")
+        self.warehouse = Warehouse(self.home)
+
+    def type(self, *arguments: Any, code: int = 0) -> str:
+        """Everything printed, standard error included."""
+        found = execute(["data", *map(str, arguments)])
+        printed = self._capsys.readouterr()
+        assert found == code, printed
+        return printed.out + printed.err
+
+    def json(self, *arguments: Any, code: int = 0) -> Any:
+        found = execute(["data", *map(str, arguments), "--json"])
+        printed = self._capsys.readouterr()
+        assert found == code, printed
+        return json.loads(printed.out)
+
+    def write(self, name: str, rows: list[Row]) -> Path:
+        path = self.folder / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    def rows(self, reference: str) -> list[Row]:
+        return self.warehouse.reader.read(self.warehouse.get(reference)).to_pylist()
+
+
+@pytest.fixture
+def terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    monkeypatch.setenv("BURNISH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    return Terminal(tmp_path, capsys)
+
+
+def _chat(prompt: str, completion: str = "yes", **more: Any) -> Row:
+    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}]
+    return {"messages": turns, **more}
+
+
+def _problem(prompt: str, ground_truth: str, **more: Any) -> Row:
+    return {"prompt": prompt, "ground_truth": ground_truth, "verifier": "exact_number", **more}
+
+
+def test_every_row_is_accepted_or_quarantined_with_file_line_and_reason(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_chat("a"), _chat(" "), _chat("b", "c")])
+    with path.open("a") as file:
+        file.write("no json\n")
+    report = terminal.json("import", "chats", path)
+    assert (report["read"], report["accepted"], report["quarantined"]) == (4, 2, 2)
+    assert [row["messages"][0]["content"] for row in terminal.rows("chats@1")] == ["a", "b"]
+    bad = terminal.json("quarantine", "chats")["rows"]
+    places = sorted((row["file"], row["line"], row["reason"]) for row in bad)
+    assert places == [
+        (str(path), 2, "turn 1 is empty"),
+        (str(path), 4, "malformed JSON: expecting value (column 1)"),
+    ]
+    assert "turn 1 is empty" in terminal.type("quarantine", "chats")
+
+
+def test_the_mapping_is_shown_and_a_dry_run_makes_nothing(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [{"instruction": "i", "input": "", "output": "o", "stars": 3}])
+    printed = terminal.type("import", "alpaca", path, "--dry-run")
+    assert "Read as Alpaca (sft)" in printed
+    assert "Not kept: stars" in printed
+    assert terminal.warehouse.versions() == []
+
+
+def test_the_same_rows_make_no_new_version_and_other_rows_the_next(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_chat("a")])
+    terminal.type("import", "chats", path)
+    assert "The same rows as chats@1" in terminal.type("import", "chats", path)
+    terminal.write("rows.jsonl", [_chat("a"), _chat("b")])
+    assert terminal.json("import", "chats", path)["version"] == "chats@2"
+    executions = Ledger(terminal.home.ledger_path).find_by_output("chats", 1)
+    assert [execution.kind for execution in executions] == ["import"]
+
+
+def test_an_unknown_shape_is_explained_and_map_reads_it(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [{"ask": "1+1", "reply": " 2 "}])
+    printed = terminal.type("import", "own", path, code=2)
+    assert "ask: string" in printed and "--map" in printed
+    terminal.type("import", "own", path, "--map", "prompt=ask", "--map", "completion=trim(reply)")
+    assert terminal.rows("own") == [{**_chat("1+1", "2"), "source": "own"}]
+    assert "is no mapping" in terminal.type("import", "own", path, "--map", "prompt", code=2)
+
+
+def test_a_ground_truth_that_its_verifier_rejects_is_quarantined(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_problem("1+1", "2"), _problem("1+2", "three")])
+    report = terminal.json("import", "sums", path)
+    assert report["accepted"] == 1
+    assert [row["line"] for row in terminal.json("quarantine", "sums")["rows"]] == [2]
+    assert terminal.json("import", "sums", path, "--no-prove")["accepted"] == 2
+
+
+def test_an_unknown_verifier_of_a_row_is_quarantined(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_problem("1+1", "2"), {**_problem("1+2", "3"), "verifier": "exakt"}])
+    terminal.type("import", "sums", path)
+    (bad,) = terminal.json("quarantine", "sums")["rows"]
+    assert "There is no verifier named 'exakt'" in bad["reason"]
+
+
+def test_no_good_row_at_all_makes_no_version_and_keeps_the_rows(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_chat(""), _chat(" ")])
+    assert "No row of chats keeps its contract" in terminal.type("import", "chats", path, code=2)
+    assert terminal.warehouse.versions() == []
+    assert len(terminal.json("quarantine", "chats")["rows"]) == 2
+
+
+def test_corrected_rows_join_the_newest_version_and_the_rest_stays(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_chat("a"), _chat("", "b"), _chat("c", "")])
+    terminal.type("import", "chats", path)
+    terminal.type("quarantine", "chats", "--export", "bad.jsonl")
+    lines = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
+    lines[0]["row"]["messages"][0]["content"] = "corrected"
+    terminal.write("bad.jsonl", lines)
+    report = terminal.json("quarantine", "chats", "--fix", "--source", "bad.jsonl")
+    assert (report["version"], report["accepted"], report["quarantined"]) == ("chats@2", 1, 1)
+    assert [row["messages"][0]["content"] for row in terminal.rows("chats@2")] == ["a", "corrected"]
+    (left,) = terminal.json("quarantine", "chats")["rows"]
+    assert (left["file"], left["line"], left["reason"]) == (str(path), 3, "turn 2 is empty")
+
+
+def test_a_mapping_can_readmit_quarantined_rows(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [_problem("1+1", "2"), _problem("1+2", "is 3 or 4, say 3x")])
+    terminal.type("import", "sums", path, "--map", "ground_truth=ground_truth")
+    report = terminal.json(
+        "quarantine", "sums", "--fix", "--map", "ground_truth=regexp_extract(ground_truth, '[0-9]+')"
+    )
+    assert (report["accepted"], report["quarantined"]) == (1, 0)
+    assert [row["ground_truth"] for row in terminal.rows("sums@2")] == ["2", "3"]
+    assert "No row of sums is in quarantine" in terminal.type("quarantine", "sums")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet", ".arrow", ""])
+def test_what_is_exported_imports_as_the_same_version(terminal: Terminal, suffix: str) -> None:
+    rows = [_chat(f"é {number}", id=str(number)) for number in range(300)]
+    terminal.type("import", "chats", terminal.write("rows.jsonl", rows))
+    terminal.type("export", "chats", f"out{suffix}")
+    version = terminal.warehouse.get("chats")
+    if suffix == "":
+        assert load_from_disk("out").to_list() == terminal.rows("chats")
+    report = terminal.json("import", "again", f"out{suffix}", "--map", "id=id")
+    assert (report["fingerprint"], report["quarantined"]) == (version.fingerprint, 0)
+    assert "exists already" in terminal.type("export", "chats", f"out{suffix}", code=2)
+
+
+def test_a_version_loads_as_a_dataset_with_its_own_fingerprint(terminal: Terminal) -> None:
+    terminal.type("import", "chats", terminal.write("rows.jsonl", [_chat("a"), _chat("b")]))
+    loaded = load_dataset("chats@1", prove=True)
+    assert loaded.to_list() == terminal.rows("chats@1")
+    assert loaded._fingerprint == terminal.warehouse.get("chats@1").fingerprint
+
+
+def test_globs_compression_and_queries_are_sources(terminal: Terminal) -> None:
+    (terminal.folder / "a.jsonl.gz").write_bytes(gzip.compress(json.dumps(_chat("a")).encode()))
+    pq.write_table(pa.Table.from_pylist([_chat("b", stars=5), _chat("c", stars=1)]), "b.parquet")
+    assert terminal.json("import", "one", "*.jsonl.gz")["accepted"] == 1
+    terminal.type("import", "two", "select * from 'b.parquet' where stars > 3")
+    assert [row["messages"][0]["content"] for row in terminal.rows("two")] == ["b"]
+    assert "The query fails" in terminal.type("import", "three", "select * from 'c.parquet'", code=2)
+
+
+def test_a_mix_is_the_same_anywhere_and_records_its_recipe(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.type("import", "a", terminal.write("a.jsonl", [_chat(f"a{n}") for n in range(40)]))
+    terminal.type("import", "b", terminal.write("b.jsonl", [_chat(f"b{n}") for n in range(20)]))
+    first = terminal.json("mix", "train", "a@1=0.5", "b=2.5", "--seed", 3)
+    assert first["rows"] == {"a@1": 20, "b@1": 50}
+    assert terminal.json("mix", "again", "a=0.5", "b@1=2.5", "--seed", 3)["fingerprint"] == first["fingerprint"]
+    assert first["fingerprint"] == "53f6e65502f3f9c1e3cb16c489294c66"
+    origin = terminal.warehouse.get("train").origin
+    assert origin["mixture"]["sources"][1] == {"dataset": "b@1", "weight": 2.5, "cap": None, "seed": None}
+    assert "b@1" in terminal.type("card", "train")
+    assert "is none of the sources" in terminal.type("mix", "x", "a@1", "--cap", "c=3", code=2)
+    printed = terminal.type("mix", "x", "a=0", "b@1=1", "--total", "30", code=2)
+    assert "b@1 has 20 rows and would give 30" in printed
+
+
+def test_a_split_keeps_the_rows_of_a_prompt_on_one_side(terminal: Terminal) -> None:
+    rows = [_chat(f"prompt {n % 25}", f"completion {n}") for n in range(100)]
+    terminal.type("import", "chats", terminal.write("rows.jsonl", rows))
+    counts = terminal.json("split", "chats", "train", "test", "--fraction", "0.2")
+    assert counts == {"train@1": 80, "test@1": 20}
+    sides = [{row["messages"][0]["content"] for row in terminal.rows(name)} for name in ("train", "test")]
+    assert sides[0].isdisjoint(sides[1])
+
+
+def test_repeated_rows_leave_by_priority(terminal: Terminal) -> None:
+    terminal.type("import", "first", terminal.write("a.jsonl", [_chat("one"), _chat("two")]))
+    terminal.type("import", "second", terminal.write("b.jsonl", [_chat("TWO "), _chat("three"), _chat("three")]))
+    assert terminal.json("dedupe", "clean", "first", "second", "--method", "exact")["removed"]["exact"] == 2
+    prompts = [row["messages"][0]["content"] for row in terminal.rows("clean")]
+    assert prompts == ["one", "two", "three"]
+    terminal.type("dedupe", "new", "second", "--against", "first", "--method", "exact")
+    assert [row["messages"][0]["content"] for row in terminal.rows("new")] == ["three"]
+
+
+PROBLEM = (
+    "A farmer keeps 14 brown hens and 23 white hens; each lays 3 eggs a week. How many eggs are laid in 5 weeks?"
+)
+
+
+def test_contaminated_rows_leave_and_are_shown_side_by_side(terminal: Terminal) -> None:
+    rows = [_chat("What is the capital of France, and why?"), _chat(f"Please solve: {PROBLEM}", "555")]
+    terminal.type("import", "chats", terminal.write("a.jsonl", rows))
+    terminal.type("import", "held", terminal.write("b.jsonl", [_problem(PROBLEM, "555")]))
+    command = ("decontaminate", "clean", "chats", "--against", "held")
+    assert "nothing was made" in terminal.type(*command, "--fail-above", "0.1", code=1)
+    assert [str(version) for version in terminal.warehouse.versions("clean")] == []
+    found = terminal.json(*command, "--report", "report.json")
+    assert (found["contaminated_rows"], found["version"]) == (1, "clean@1")
+    first = next(hit for hit in found["findings"] if hit["kind"] == "exact")
+    assert (first["row"], first["evaluation"], first["evaluation_row"]) == (1, "held@1", 0)
+    ((start, end),) = first["spans"]
+    assert first["text"][start:end].endswith("laid in 5 weeks")
+    assert json.loads(Path("report.json").read_text())["findings"] == found["findings"]
+    assert len(terminal.rows("clean")) == 1
+    Path("harmless.json").write_text(json.dumps({"problems": [["held@1", 0]]}))
+    assert terminal.json(*command, "--allow", "harmless.json")["contaminated_rows"] == 0
+    Path("harmless.json").write_text("[]")
+    assert "cannot be read as an allow list" in terminal.type(*command, "--allow", "harmless.json", code=2)
+
+
+def test_what_a_model_a_run_or_a_tag_needs_is_never_collected(terminal: Terminal) -> None:
+    for number in range(4):
+        terminal.type("import", "chats", terminal.write("rows.jsonl", [_chat(f"{number}")]))
+    terminal.type("tag", "chats@1", "golden")
+    node = _sft_node()
+    used = terminal.warehouse.get("chats@2")
+    Ledger(terminal.home.ledger_path).record(
+        make_execution(node, inputs=(Input("worked", "rows", used.name, used.version, used.fingerprint, 1.0),))
+    )
+    assert terminal.json("gc", "--keep", 1)["versions"] == ["chats@3"]
+    assert [str(version) for version in terminal.warehouse.versions()] == [f"chats@{n}" for n in (1, 2, 3, 4)]
+    found = terminal.json("gc", "--keep", 1, "--apply")
+    assert (found["versions"], len(found["files"])) == (["chats@3"], 2)
+    assert [str(version) for version in terminal.warehouse.versions()] == ["chats@1", "chats@2", "chats@4"]
+    assert "3 versions are as they were published" in terminal.type("verify", "--rows")
+
+
+def test_damage_is_an_exit_code_and_a_table(terminal: Terminal) -> None:
+    terminal.type("import", "chats", terminal.write("rows.jsonl", [_chat("a")]))
+    path = terminal.warehouse.get("chats").path
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "was changed" in terminal.type("verify", code=1)
+    assert terminal.json("verify", code=1)["damage"][0]["versions"] == ["chats@1"]
+    assert "was changed" in terminal.type("export", "chats", "out.jsonl", code=2)
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("import", "Chats", "x.jsonl"), "is no name for a dataset"),
+        (("import", "tiny.worked", "x.jsonl"), "is no name for a dataset"),
+        (("import", "chats", "missing.jsonl"), "does not exist"),
+        (("import", "chats", "*.parquet"), "No file matches"),
+        (("import", "chats", "hub:no-slash"), "is no hub dataset"),
+        (("show", "chats"), "No dataset chats"),
+        (("show", "chats@x@y"), "No dataset chats"),
+        (("log", "chats"), "No dataset chats"),
+        (("quarantine", "chats"), "No dataset chats"),
+        (("tag", "chats", "golden"), "No dataset chats"),
+        (("verify", "chats"), "No dataset chats"),
+        (("mix", "train"), "has no sources"),
+        (("mix", "train", "a=x"), "is no NAME@VERSION=WEIGHT"),
+        (("diff", "a", "b"), "No dataset a"),
+    ],
+)
+def test_a_mistake_is_explained_without_a_stack_trace(
+    terminal: Terminal, arguments: tuple[str, ...], message: str
+) -> None:
+    printed = terminal.type(*arguments, code=2)
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_a_kill_in_an_import_leaves_the_old_state_and_the_rerun_converges(terminal: Terminal) -> None:
+    first = terminal.write("first.jsonl", [_chat(f"{n}") for n in range(50)])
+    terminal.type("import", "chats", first)
+    second = terminal.write("second.jsonl", [*(_chat(f"{n}") for n in range(49)), _chat(""), _chat("new")])
+    for point in ("import_batches", "Quarantines.add", "record_version", "asdict"):
+        child = multiprocessing.get_context("fork").Process(target=_die_importing, args=(second, point))
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+        versions = terminal.warehouse.versions()
+        assert find_damage(terminal.home, terminal.warehouse.catalog, versions, True, lambda *_: None) == []
+        assert len(terminal.rows("chats@1")) == 50
+    report = terminal.json("import", "chats", second)
+    assert report["version"] == "chats@2"
+    assert [row["line"] for row in terminal.json("quarantine", "chats")["rows"]] == [50]
+    assert [e.version for e in Ledger(terminal.home.ledger_path).find_by_stage("data", "chats")] == [2, 1]
+    terminal.type("gc", "--apply")
+    hidden = [path for path in terminal.home.path.rglob(".*.tmp")]
+    assert hidden == []
+
+
+def _die_importing(source: Path, point: str) -> None:
+    owner: Any = imports
+    *parents, name = point.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+
+    def die(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, die)
+    execute(["data", "import", "chats", str(source)])
+    os._exit(0)
+
+
+def test_imports_of_several_processes_wait_their_turn(terminal: Terminal) -> None:
+    paths = [terminal.write(f"{n}.jsonl", [_chat(f"{n} {row}") for row in range(40)]) for n in range(4)]
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=_import_quietly, args=(path,)) for path in paths]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0] * 4
+    versions = terminal.warehouse.versions("chats")
+    assert [version.version for version in versions] == [1, 2, 3, 4]
+    first = {terminal.rows(str(version))[0]["messages"][0]["content"] for version in versions}
+    assert first == {f"{n} 0" for n in range(4)}
+    assert len(Ledger(terminal.home.ledger_path).find_by_stage("data", "chats")) == 4
+
+
+def _import_quietly(path: Path) -> None:
+    os._exit(execute(["data", "import", "chats", str(path), "--json"]))
+
+
+def _sft_node() -> Node:
+    return next(node for node in make_nodes(make_recipe(), SOURCES) if node.name == "sft")
