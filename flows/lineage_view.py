@@ -31,8 +31,8 @@ def impact_lines(impact: Impact) -> Iterable[str]:
     """What somebody must know before the rows go."""
     yield f"{impact.scope}"
     for holding in impact.versions:
-        what = "made of them" if holding.is_derived else "of them"
-        yield f"  {holding.version}: {holding.rows:,} of {holding.of:,} rows are {what}"
+        what = "made of them" if holding.is_derived else "among them"
+        yield f"  {holding.version}: {holding.rows:,} of {_counted(holding.of, 'row')} {what}"
     for use in impact.uses:
         yield f"  {use.pipeline}: {use_text(use)}"
     if not impact.models:
@@ -45,22 +45,24 @@ def impact_lines(impact: Impact) -> Iterable[str]:
 
 def use_text(use: Use) -> str:
     """What one stage did with the rows, in words."""
+    what = f"{use.stage} ({use.made})"
+    if use.kind in TRAINED and not use.rows:
+        return f"{what}: dropped"
     if use.kind in TRAINED:
-        if not use.rows:
-            return f"{use.stage} dropped them"
-        return f"{use.stage} → {use.made}: {use.rows:,} rows at weight {use.weight:g}{_passes(use.passes)}"
+        return f"{what}: {_counted(use.rows, 'row')} at weight {use.weight:g}, {_passes(use.passes)}"
     if use.completions is not None:
-        return f"{use.stage} → {use.made}: {use.completions:,} rollouts, {use.right:,} right"
+        return f"{what}: {_counted(use.completions, 'rollout')}, {use.right:,} right"
     if use.chosen is not None:
-        sides = f"{use.chosen:,} chosen, {use.rejected:,} rejected"
-        return f"{use.stage} → {use.made}: {use.rows:,} pairs ({sides})"
-    return f"{use.stage} → {use.made}: {use.rows:,} rows"
+        return f"{what}: {_counted(use.rows, 'pair')}, {use.chosen:,} chosen, {use.rejected:,} rejected"
+    return f"{what}: {_counted(use.rows, 'row')}"
 
 
 def _step_text(step: Step) -> str:
     if not step.chosen and not step.rejected:
         return use_text(step.use)
-    return f"{step.use.stage}: chosen {_shown(step.chosen)} / rejected {_shown(step.rejected)}"
+    return (
+        f"{step.use.stage} ({step.use.made}): chosen {_shown(step.chosen)} / rejected {_shown(step.rejected)}"
+    )
 
 
 def _grow(tree: Tree, lineage: ModelLineage, artifact: Artifact, seen: set[str]) -> None:
@@ -90,7 +92,7 @@ def _share(given: Given) -> str:
 def _facts(artifact: Artifact) -> str:
     facts = artifact.facts
     if artifact.kind in TRAINED:
-        return _passes(facts[f"{artifact.kind}/passes"]).removeprefix(", ")
+        return _passes(facts[f"{artifact.kind}/passes"])
     if artifact.kind == "verify":
         accuracy, problems = facts["eval/accuracy"], facts["eval/problems"]
         return f"{accuracy:.1%} right of {facts['eval/completions']:,.0f} on {problems:,.0f} problems"
@@ -105,9 +107,13 @@ def _facts(artifact: Artifact) -> str:
 
 
 def _passes(passes: float | None) -> str:
-    if passes is None:
-        return ""
-    return f", {'up to ' if passes < 1 else ''}{passes:.2g} passes"
+    """Below one pass the sampler drew some of the rows, and which ones is not recorded."""
+    assert passes is not None
+    return "1 pass" if passes == 1 else f"{'up to ' if passes < 1 else ''}{passes:.2g} passes"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _shown(text: str) -> str:

@@ -88,10 +88,12 @@ class Results:
         )
         return mlflow_run
 
-    def keep_dataset(self, node: Node, kind: RowKind, table: pa.Table, seconds: float) -> Execution:
+    def keep_dataset(
+        self, node: Node, kind: RowKind, table: pa.Table, seconds: float, notes: tuple[str, ...] = ()
+    ) -> Execution:
         """Publish a dataset's rows."""
         result = StageResult(
-            output="rows", fingerprint="", metrics={"data/rows": float(table.num_rows)}
+            output="rows", fingerprint="", metrics={"data/rows": float(table.num_rows)}, notes=notes
         ).model_dump(mode="json")
         return self._keep_rows(node, kind, table, result, seconds)
 

@@ -32,6 +32,7 @@ from stages.training import (
     new_adapter,
     num_steps,
     require_enough_rows,
+    rows_drawn,
     save_trained,
     train,
     trainer_arguments,
@@ -85,7 +86,7 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     if batch < config.global_batch:
         notes.append(f"a batch of {batch} pairs instead of {config.global_batch}: there are no more")
     counts = {"dpo/first_loss": first_loss, "dpo/pairs": float(len(kept))}
-    counts |= drawn_counts("dpo", steps * batch, len(kept))
+    counts |= drawn_counts("dpo", rows_drawn(steps, batch, len(kept)), len(kept))
     return save_trained(trainer, job, progress, counts, notes)
 
 

@@ -32,6 +32,7 @@ from stages.training import (
     new_adapter,
     num_steps,
     require_enough_rows,
+    rows_drawn,
     save_trained,
     train,
     trainer_arguments,
@@ -72,7 +73,7 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
     )
     train(trainer)
     counts = {"sft/rows": float(len(conversations)), "sft/sequences": float(len(sequences))}
-    counts |= drawn_counts("sft", steps * config.global_batch, len(sequences))
+    counts |= drawn_counts("sft", rows_drawn(steps, config.global_batch, len(sequences)), len(sequences))
     return save_trained(trainer, job, progress, counts, dropped)
 
 

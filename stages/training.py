@@ -81,6 +81,12 @@ def num_steps(config: EpochTrainingConfig, num_rows: int) -> int:
     return max(1, math.ceil(config.epochs * num_rows / config.global_batch))
 
 
+def rows_drawn(steps: int, batch: int, given: int) -> int:
+    """Rows of so many updates: the last batch of a pass over the rows has what is left of them."""
+    passes, rest = divmod(steps, math.ceil(given / batch))
+    return passes * given + rest * batch
+
+
 def drawn_counts(stage: str, drawn: int, given: int) -> dict[str, float]:
     """How much of what it was given the trainer drew: as a number of rows, and of passes over them."""
     return {f"{stage}/rows_drawn": float(drawn), f"{stage}/passes": drawn / given}

@@ -31,7 +31,7 @@ from infra.intake.shapes import Mapping, custom_mapping, needed_schema, recognis
 from infra.intake.sniffing import sniff_schema
 from infra.intake.whole_tables import with_verifier
 from infra.ledger import Ledger
-from infra.warehouse.publishing import Origin, Published
+from infra.warehouse.committing import Origin, Published
 from infra.warehouse.quarantine import Quarantines, QuarantineWriter
 from infra.warehouse.warehouse import Warehouse
 

@@ -19,7 +19,7 @@ from data_contracts.rows import RowKind
 from flows.data.records import DataStep, record_version
 from infra.ledger import Ledger
 from infra.warehouse.catalog import DatasetVersion
-from infra.warehouse.publishing import Origin, Published
+from infra.warehouse.committing import Origin, Published
 from infra.warehouse.warehouse import Warehouse
 from stages.contamination import Contamination, Decontamination, EvaluationText
 from stages.decontaminate import find_contamination

@@ -27,7 +27,7 @@ from infra.intake.importing import Intake, import_batches
 from infra.intake.mapping import Defaults, Mapper
 from infra.intake.shapes import needed_schema
 from infra.warehouse.catalog import DatasetVersion
-from infra.warehouse.publishing import Origin
+from infra.warehouse.committing import Origin
 from infra.warehouse.quarantine import BadRow, Quarantine, Quarantines, QuarantineWriter
 from infra.warehouse.warehouse import Warehouse
 

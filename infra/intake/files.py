@@ -40,7 +40,9 @@ def find_files(source: str, base: Path) -> list[SourceFile]:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207 - absolute patterns
     except OSError as error:
         raise DataError(
-            f"{path} cannot be opened: {error.strerror}.", "a data file", "Correct the path in the recipe."
+            f"{path} cannot be opened: {error.strerror}.",
+            "a data file",
+            "Correct the path, or its permissions.",
         ) from error
     files = [_source_file(file) for file in found if file.is_file()]
     if not files:

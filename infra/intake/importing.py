@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from data_contracts.rows import RowKind
 from infra.intake.batches import RawBatch
 from infra.intake.checks import check_rows
 from infra.intake.mapping import Mapper
-from infra.warehouse.publishing import Publisher
+from infra.warehouse.publishing import Located, Publisher
 from infra.warehouse.quarantine import BadRow, QuarantineWriter
 
 _BATCHES_AHEAD = 3
@@ -46,7 +47,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    rows: pa.Table
+    rows: Located | None
     bad: list[BadRow]
     num_read: int
 
@@ -60,13 +61,14 @@ def import_batches(
 ) -> Counts:
     """Take all batches in; bad rows go to the quarantine. Raises DataError for a source that is damaged."""
     read = accepted = 0
-    checked = _ahead(_check(batch, intake) for batch in _ahead(batches))
+    checked = _ahead(_check(batch, intake, publisher) for batch in _ahead(batches))
     try:
         for part in checked:
-            publisher.add(part.rows)
+            if part.rows is not None:
+                publisher.append(part.rows)
+                accepted += len(part.rows.hashes)
             quarantine.add(part.bad)
             read += part.num_read
-            accepted += part.rows.num_rows
             on_progress(Counts(read, accepted, quarantine.num_rows))
     finally:
         checked.close()
@@ -74,21 +76,39 @@ def import_batches(
     return Counts(read, accepted, quarantine.num_rows)
 
 
-def _check(batch: RawBatch, intake: Intake) -> _Checked:
+def _check(batch: RawBatch, intake: Intake, publisher: Publisher) -> _Checked:
     num_read = batch.rows.num_rows + len(batch.unreadable)
     bad = [BadRow(row.file, row.line, row.reason, row.text) for row in batch.unreadable]
     if batch.rows.num_rows == 0:
-        return _Checked(batch.rows, bad, num_read)
-    rows, raw, lines = intake.mapper.apply(batch.rows), batch.rows, batch.lines
-    for check in (check_rows, *intake.checks):
-        reasons = check(intake.kind, rows)
+        return _Checked(None, bad, num_read)
+    located, raw, lines = publisher.locate(intake.mapper.apply(batch.rows)), batch.rows, batch.lines
+    for check in (_new_rows_check(located), *intake.checks):
+        reasons = check(intake.kind, located.rows)
         if reasons.null_count == len(reasons):
             continue
         refused = reasons.is_valid()
         bad += _bad_rows(batch.file, raw.filter(refused), lines.filter(refused), reasons.drop_null())
         kept = reasons.is_null()
-        rows, raw, lines = rows.filter(kept), raw.filter(kept), lines.filter(kept)
-    return _Checked(rows, bad, num_read)
+        located, raw, lines = (
+            located.filter(kept.to_numpy(zero_copy_only=False)),
+            raw.filter(kept),
+            lines.filter(kept),
+        )
+    return _Checked(located, bad, num_read)
+
+
+def _new_rows_check(located: Located) -> ExtraCheck:
+    """The contract of the rows that no version of the dataset has: what was accepted once stays accepted."""
+
+    def check(kind: RowKind, rows: pa.Table) -> pa.Array:
+        new = np.flatnonzero(~located.is_known)
+        if len(new) == rows.num_rows:
+            return check_rows(kind, rows)
+        reasons = np.full(rows.num_rows, None, object)
+        reasons[new] = check_rows(kind, rows.take(pa.array(new))).to_numpy(zero_copy_only=False)
+        return pa.array(reasons, pa.string())
+
+    return check
 
 
 def _bad_rows(file: str, raw: pa.Table, lines: pa.Array, reasons: pa.Array) -> list[BadRow]:

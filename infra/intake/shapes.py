@@ -124,9 +124,11 @@ def _without_extras(schema: pa.Schema, name: str, mapping: Mapping) -> pa.Field:
     field = schema.field(name)
     for role, content in (("role", "content"), ("from", "value")):
         reads = " ".join(expression for expression in mapping.columns.values() if name in expression)
-        extras = {inner.name for inner in field.type.value_type} - {role, content} if has_turns(
-            schema, name, role, content
-        ) else set[str]()
+        extras = (
+            {inner.name for inner in field.type.value_type} - {role, content}
+            if has_turns(schema, name, role, content)
+            else set[str]()
+        )
         if extras and not any(extra in reads.replace(quoted(name), "") for extra in extras):
             return field.with_type(pa.list_(pa.struct([(role, pa.string()), (content, pa.string())])))
     return field

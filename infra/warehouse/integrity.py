@@ -9,7 +9,7 @@ import psutil
 from data_contracts.errors import DataError
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion, select_segments
-from infra.warehouse.publishing import manifest_path
+from infra.warehouse.committing import manifest_path
 from infra.warehouse.reading import Reader, prove_segment
 from infra.warehouse.row_hashes import RowHasher
 from infra.warehouse.segments import Segment, hashes_path, read_hashes, require_unchanged, rows_path

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from data_contracts.errors import NotFoundError
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion
+from infra.warehouse.committing import manifest_path
 from infra.warehouse.manifests import Integers, Manifest, read_manifest, whole_segment
-from infra.warehouse.publishing import manifest_path
 from infra.warehouse.row_hashes import Hashes, RowHasher, fingerprint_of
 from infra.warehouse.segments import (
     Segment,

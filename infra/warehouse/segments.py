@@ -110,8 +110,12 @@ class SegmentWriter:
         self._wait()
         if self._waiting:
             table = pa.concat_tables(self._waiting)
-            self._written = self._thread.submit(self._writer.write_table, table, _ROW_GROUP)
+            self._written = self._thread.submit(self.encode, table)
             self._waiting = []
+
+    def encode(self, rows: pa.Table) -> None:
+        """Write whole row groups; runs in the writer's thread."""
+        self._writer.write_table(rows, _ROW_GROUP)
 
     def _wait(self) -> None:
         if self._written is not None:

@@ -20,8 +20,9 @@ from data_contracts.errors import DataError, RecipeError
 from data_contracts.rows import RowKind
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion, OnWait, select_segments
+from infra.warehouse.committing import Draft, Origin, Published, commit, no_rows
 from infra.warehouse.manifests import Integers, Manifest, join_rows
-from infra.warehouse.publishing import Draft, Origin, Published, Publisher, commit, no_rows
+from infra.warehouse.publishing import Publisher
 from infra.warehouse.reading import Reader, require_version_rows
 from infra.warehouse.references import TAG_PATTERN, resolve
 from infra.warehouse.row_hashes import fingerprint_of
@@ -48,9 +49,9 @@ class Warehouse:
             return publisher.publish(Origin(stage_key)).version
 
     def publisher(self, name: str, kind: RowKind) -> Publisher:
-        """Publish in batches; rows that a version of `name` has are not written again."""
+        """Publish in batches; rows that a version of `name` has, as rows of this kind, are not written again."""
         with self.catalog.open() as db:
-            versions = self.catalog.select_versions(db, "name = $1", [name])
+            versions = self.catalog.select_versions(db, "name = $1 and kind = $2", [name, kind.value])
             fingerprints = dict.fromkeys(s for version in reversed(versions) for s in version.segments)
             segments = select_segments(db, list(fingerprints))
         return Publisher(self.home, self.catalog, name, kind, list(segments.values()))

@@ -58,9 +58,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Terminal:
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
     monkeypatch.setenv("BURNISH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -200,7 +198,9 @@ def test_a_mix_is_the_same_anywhere_and_records_its_recipe(terminal: Terminal, t
     terminal.type("import", "b", terminal.write("b.jsonl", [_chat(f"b{n}") for n in range(20)]))
     first = terminal.json("mix", "train", "a@1=0.5", "b=2.5", "--seed", 3)
     assert first["rows"] == {"a@1": 20, "b@1": 50}
-    assert terminal.json("mix", "again", "a=0.5", "b@1=2.5", "--seed", 3)["fingerprint"] == first["fingerprint"]
+    assert (
+        terminal.json("mix", "again", "a=0.5", "b@1=2.5", "--seed", 3)["fingerprint"] == first["fingerprint"]
+    )
     assert first["fingerprint"] == "53f6e65502f3f9c1e3cb16c489294c66"
     origin = terminal.warehouse.get("train").origin
     assert origin["mixture"]["sources"][1] == {"dataset": "b@1", "weight": 2.5, "cap": None, "seed": None}
@@ -221,7 +221,9 @@ def test_a_split_keeps_the_rows_of_a_prompt_on_one_side(terminal: Terminal) -> N
 
 def test_repeated_rows_leave_by_priority(terminal: Terminal) -> None:
     terminal.type("import", "first", terminal.write("a.jsonl", [_chat("one"), _chat("two")]))
-    terminal.type("import", "second", terminal.write("b.jsonl", [_chat("TWO "), _chat("three"), _chat("three")]))
+    terminal.type(
+        "import", "second", terminal.write("b.jsonl", [_chat("TWO "), _chat("three"), _chat("three")])
+    )
     assert terminal.json("dedupe", "clean", "first", "second", "--method", "exact")["removed"]["exact"] == 2
     prompts = [row["messages"][0]["content"] for row in terminal.rows("clean")]
     assert prompts == ["one", "two", "three"]
@@ -229,9 +231,7 @@ def test_repeated_rows_leave_by_priority(terminal: Terminal) -> None:
     assert [row["messages"][0]["content"] for row in terminal.rows("new")] == ["three"]
 
 
-PROBLEM = (
-    "A farmer keeps 14 brown hens and 23 white hens; each lays 3 eggs a week. How many eggs are laid in 5 weeks?"
-)
+PROBLEM = "A farmer keeps 14 brown hens and 23 white hens; each lays 3 eggs a week. How many eggs are laid in 5 weeks?"
 
 
 def test_contaminated_rows_leave_and_are_shown_side_by_side(terminal: Terminal) -> None:
@@ -262,7 +262,9 @@ def test_what_a_model_a_run_or_a_tag_needs_is_never_collected(terminal: Terminal
     node = _sft_node()
     used = terminal.warehouse.get("chats@2")
     Ledger(terminal.home.ledger_path).record(
-        make_execution(node, inputs=(Input("worked", "rows", used.name, used.version, used.fingerprint, 1.0),))
+        make_execution(
+            node, inputs=(Input("worked", "rows", used.name, used.version, used.fingerprint, 1.0),)
+        )
     )
     assert terminal.json("gc", "--keep", 1)["versions"] == ["chats@3"]
     assert [str(version) for version in terminal.warehouse.versions()] == [f"chats@{n}" for n in (1, 2, 3, 4)]
@@ -326,8 +328,7 @@ def test_a_kill_in_an_import_leaves_the_old_state_and_the_rerun_converges(termin
     assert [row["line"] for row in terminal.json("quarantine", "chats")["rows"]] == [50]
     assert [e.version for e in Ledger(terminal.home.ledger_path).find_by_stage("data", "chats")] == [2, 1]
     terminal.type("gc", "--apply")
-    hidden = [path for path in terminal.home.path.rglob(".*.tmp")]
-    assert hidden == []
+    assert list(terminal.home.path.rglob(".*.tmp")) == []
 
 
 def _die_importing(source: Path, point: str) -> None:

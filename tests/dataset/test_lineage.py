@@ -380,9 +380,9 @@ def test_the_way_of_a_row_names_every_stage_and_both_sides(world: World):
     held = world.select(row=world.hash_of("a.problems@1", 0)).held
     (path,) = row_paths(world.home, world.ledger, world.warehouse, world.made("a.dpo"), held)
     assert path_lines(path) == (
-        f"row 0 of a.problems@1 ({world.hash_of('a.problems@1', 0)}) → check → a.check@1: 2 rollouts, 1 right → "
-        "preferences: chosen 'p0 try 0' / rejected 'p0 try 1' → "
-        "dpo → a.dpo/1: 1 rows at weight 2, up to 0.5 passes"
+        f"row 0 of a.problems@1 ({world.hash_of('a.problems@1', 0)}) → check (a.check@1): 2 rollouts, 1 right → "
+        "preferences (a.preferences@1): chosen 'p0 try 0' / rejected 'p0 try 1' → "
+        "dpo (a.dpo/1): 1 row at weight 2, up to 0.5 passes"
     )
 
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from data_contracts.errors import DataError, HomeError, NotFoundError
 from data_contracts.rows import RowKind
-from infra.home import Home, open_home
-from infra.warehouse import publishing
+from infra.home import open_home
+from infra.warehouse import committing
 from infra.warehouse.catalog import DatasetVersion
+from infra.warehouse.committing import Origin, Published
 from infra.warehouse.comparing import compare
 from infra.warehouse.integrity import collect, find_damage, find_garbage
 from infra.warehouse.manifests import join_rows, read_manifest, write_manifest
-from infra.warehouse.publishing import Origin, Published
 from infra.warehouse.row_hashes import fingerprint_rows
 from infra.warehouse.warehouse import Warehouse
 
@@ -119,8 +119,8 @@ def test_a_selection_copies_no_row(warehouse: Warehouse) -> None:
         {"n": 3, "text": "row 3", "level": None},
         {"n": 0, "text": "row 0", "level": None},
     ]
+    third = _publish(warehouse, [{"n": "x", "text": "y"}], "c").version
     with pytest.raises(DataError, match="the column n is int64 in one source and string in another"):
-        third = _publish(warehouse, [{"n": "x", "text": "y"}], "c").version
         warehouse.publish_selection("bad", [first, third], np.array([0, 1]), np.array([0, 0]), Origin())
 
 
@@ -216,8 +216,7 @@ def test_a_truncated_catalog_is_named_unless_nothing_is_lost(warehouse: Warehous
         try:
             assert _damage(warehouse) == []
             assert warehouse.versions() == before
-        except HomeError as error:
-            assert "cannot be used" in error.found
+        except HomeError:
             refused += 1
     assert refused >= 5
 
@@ -308,7 +307,7 @@ def _run_killed(home_path: Path, point: str, nth: int) -> bool:
 
 
 def _publish_and_die(home_path: Path, point: str, nth: int) -> None:
-    owner: Any = publishing
+    owner: Any = committing
     *parents, name = point.split(".")
     for parent in parents:
         owner = getattr(owner, parent)

@@ -1,0 +1,162 @@
+"""Make a version: files get their names, and the catalog the version, in one turn.
+
+The order is fixed, so that a kill at any instant leaves the old state: complete files under temporary names;
+then, with the catalog held, their real names, and last the transaction that makes the version.
+"""
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from data_contracts.errors import DataError
+from data_contracts.rows import RowKind
+from infra.home import Home
+from infra.warehouse.catalog import Catalog, DatasetVersion, select_segments
+from infra.warehouse.manifests import Manifest, write_manifest
+from infra.warehouse.segments import Segment, SegmentWriter, rows_path, synced_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a version came to be."""
+
+    stage_key: str = ""
+    document: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A version, and whether this call made it."""
+
+    version: DatasetVersion
+    is_new: bool
+    num_new_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version before it has a number."""
+
+    name: str
+    kind: RowKind
+    columns: str
+    fingerprint: str
+    manifest: Manifest
+
+
+def commit(
+    home: Home,
+    catalog: Catalog,
+    draft: Draft,
+    origin: Origin,
+    written: tuple[SegmentWriter | None, Segment] | None = None,
+) -> Published:
+    """Name the files and make the version, in one turn at the catalog. Same rows, same name: no new version."""
+    num_rows = draft.manifest.num_rows
+    is_whole = draft.manifest.segments == (draft.fingerprint,)
+    with catalog.change() as db:
+        found = catalog.select_versions(db, "name = $1 and fingerprint = $2", [draft.name, draft.fingerprint])
+        new_rows = 0
+        if written is not None:
+            writer, segment = written
+            path = rows_path(home.rows_dir, segment.fingerprint)
+            if segment.fingerprint not in select_segments(db, [segment.fingerprint]) or not path.exists():
+                assert writer is not None
+                writer.publish(segment)
+                db.execute(
+                    "insert or replace into segments values ($1, $2, $3, $4, $5)",
+                    [
+                        segment.fingerprint,
+                        segment.columns,
+                        segment.num_rows,
+                        segment.num_bytes,
+                        segment.sha256,
+                    ],
+                )
+                new_rows = segment.num_rows
+        if found:
+            return Published(found[0], is_new=False, num_new_rows=new_rows)
+        _require_segments(db, draft)
+        manifest_digest = None if is_whole else _write_manifest(home, draft)
+        ((newest,),) = db.execute(
+            "select coalesce(max(version), 0) from versions where name = $1", [draft.name]
+        ).fetchall()
+        row = [
+            draft.name,
+            newest + 1,
+            draft.fingerprint,
+            draft.kind.value,
+            num_rows,
+            draft.columns,
+            list(draft.manifest.segments),
+            manifest_digest,
+            origin.stage_key,
+            time.time(),
+            json.dumps(origin.document),
+        ]
+        db.execute(f"insert into versions values ({', '.join(f'${i + 1}' for i in range(len(row)))})", row)
+        version = catalog.version_of(row)
+        _create_view(db, home, version)
+        return Published(version, is_new=True, num_new_rows=new_rows)
+
+
+def manifest_path(home: Home, fingerprint: str) -> Path:
+    return home.manifests_dir / f"{fingerprint}.parquet"
+
+
+def no_rows(name: str) -> DataError:
+    return DataError(
+        f"Dataset {name} has no rows.", "at least one row", "Check its source, and any filter in its sql."
+    )
+
+
+def _require_segments(db: duckdb.DuckDBPyConnection, draft: Draft) -> None:
+    gone = set(draft.manifest.segments) - set(select_segments(db, draft.manifest.segments))
+    if gone:
+        raise DataError(
+            f"Rows that {draft.name} shares with an older version were collected meanwhile: {', '.join(gone)}.",
+            "the segments that were there at the beginning",
+            "Run the same command again.",
+        )
+
+
+def _write_manifest(home: Home, draft: Draft) -> str:
+    path = manifest_path(home, draft.fingerprint)
+    temporary = path.with_name(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
+    write_manifest(draft.manifest, temporary)
+    digest = synced_sha256(temporary)
+    temporary.replace(path)
+    return digest
+
+
+def _create_view(db: duckdb.DuckDBPyConnection, home: Home, version: DatasetVersion) -> None:
+    """`select * from "name@1"` for any DuckDB client. A view takes no parameters; all names in it are ours:
+    checked identifiers and hexadecimal digests.
+    """
+    if version.is_whole_segment:
+        query = f"from read_parquet({_literal(version.path)})"
+    else:
+        files = ", ".join(_literal(rows_path(home.rows_dir, segment)) for segment in version.segments)
+        columns = ", ".join(_quoted(name) for name, _ in json.loads(version.columns))
+        query = (
+            f"select {columns} from read_parquet([{files}], union_by_name = true, filename = true,"
+            " file_row_number = true) as row"
+            f" join read_parquet({_literal(manifest_path(home, version.fingerprint))}) as run"
+            " on row.filename[-40:-9] = run.segment"
+            " and row.file_row_number between run.start and run.start + run.length - 1"
+            " order by run.first_row + row.file_row_number - run.start"
+        )
+    db.execute(f"create or replace view {_quoted(str(version))} as {query}")
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
