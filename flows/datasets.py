@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,9 +12,11 @@ from data_contracts.rows import Problem, RowKind
 from flows.data.hub import load_hub_table
 from flows.nodes import Node
 from flows.recipe import DatasetConfig, Recipe
+from flows.withdrawal import drop_withdrawn
 from infra.home import Home
 from infra.intake.mapping import Defaults
 from infra.intake.whole_tables import normalise, read_file, select_rows
+from infra.ledger import Ledger
 from infra.warehouse.warehouse import Warehouse
 from stages.arithmetic import generate_examples, generate_problems
 from stages.verifiers.catalog import require_gradable
@@ -22,10 +25,28 @@ _GRADED_ROWS = 1000
 """Ground truths tried per dataset, evenly spread: symbolic verifiers take milliseconds each."""
 
 
+@dataclass(frozen=True, slots=True)
+class BuiltRows:
+    """The rows of a dataset, ready to be published."""
+
+    kind: RowKind
+    table: pa.Table
+    num_withdrawn: int
+    """Rows that were left out because somebody withdrew them."""
+
+
 def build_table(
+    home: Home, ledger: Ledger, recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]
+) -> BuiltRows:
+    """The rows of one dataset, checked, without those withdrawn. Raises DataError or GroundTruthError."""
+    kind, rows = _checked_rows(home, recipe, node, parents)
+    table, num_withdrawn = drop_withdrawn(ledger, node.identity.get("withdrawn", []), rows)
+    return BuiltRows(kind, table, num_withdrawn)
+
+
+def _checked_rows(
     home: Home, recipe: Recipe, node: Node, parents: Mapping[str, pa.Table]
 ) -> tuple[RowKind, pa.Table]:
-    """The rows of one dataset, checked. Raises DataError or GroundTruthError."""
     config = node.config
     assert isinstance(config, DatasetConfig)
     if config.version:

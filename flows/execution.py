@@ -118,10 +118,12 @@ class PipelineRun:
         prepared = self.prepared.pop(node.key, None)
         if prepared is None:
             parents = {parent: pq.read_table(self.results.path(parent)) for parent in node.parents}
-            prepared = build_table(self.home, self.plan.recipe, node, parents)
-        kind, table = prepared
-        execution = self.results.keep_dataset(node, kind, table, time.monotonic() - began)
-        self.note(node, states.DONE, f"{execution.name}@{execution.version} · {table.num_rows} {kind} rows")
+            prepared = build_table(self.home, self.ledger, self.plan.recipe, node, parents)
+        kind, table, left_out = prepared.kind, prepared.table, prepared.num_withdrawn
+        notes = (f"{left_out} withdrawn rows left out",) if left_out else ()
+        execution = self.results.keep_dataset(node, kind, table, time.monotonic() - began, notes)
+        made = f"{execution.name}@{execution.version} · {table.num_rows} {kind} rows"
+        self.note(node, states.DONE, " · ".join([made, *notes]))
         return execution
 
     def _run(self, node: Node, accelerators: tuple[int, ...]) -> Execution:

@@ -7,7 +7,7 @@ that, so a whole plan has keys before anything runs.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from data_contracts.stage_configs import MODEL_KINDS, AnyConfig, EvaluateConfig,
 from data_contracts.training_configs import TrainingConfig
 from flows.code_identity import code_fingerprint
 from flows.recipe import DatasetConfig, Recipe
+from flows.withdrawn_datasets import Withdrawn
 
 _CODE = {
     "dataset": "infra.intake.whole_tables",
@@ -38,6 +39,9 @@ class Sources:
     file_digest: Callable[[Path], str]
     version_fingerprint: Callable[[str], str]
     """Of a dataset version, `name@3`. Raises NotFoundError."""
+
+    withdrawn: Withdrawn
+    """What was withdrawn from a dataset with this identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,16 @@ def _add_dataset(
     sources = {"file": known.file_digest(Path(config.path))} if config.path else {}
     if config.version:
         sources = {"version": known.version_fingerprint(config.version)}
-    nodes[name] = _node(name, config, recipe, nodes, _Edges(rows=dict.fromkeys(config.rows, 1.0)), sources)
+    node = _node(name, config, recipe, nodes, _Edges(rows=dict.fromkeys(config.rows, 1.0)), sources)
+    nodes[name] = _without_withdrawn(node, known.withdrawn(node.identity))
+
+
+def _without_withdrawn(node: Node, scopes: list[str]) -> Node:
+    """The dataset without rows that were withdrawn: another key whenever rows leave it or come back."""
+    if not scopes:
+        return node
+    identity = {**node.identity, "withdrawn": scopes}
+    return replace(node, identity=identity, key=fingerprint(identity))
 
 
 def _add_stage(nodes: dict[str, Node], recipe: Recipe, name: str, path: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from data_contracts.errors import NotFoundError
 from flows.nodes import Node, Sources, file_sha256, make_nodes
 from flows.recipe import Recipe
+from flows.withdrawn_datasets import withdrawals_by_dataset
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -61,7 +62,9 @@ def make_plan(
     recipe: Recipe, home: Home, ledger: Ledger, *, force: Collection[str] = (), until: str | None = None
 ) -> Plan:
     """Compare what the recipe wants with what the ledger has."""
-    known = Sources(partial(cached_digest, ledger), partial(version_fingerprint, ledger))
+    known = Sources(
+        partial(cached_digest, ledger), partial(version_fingerprint, ledger), withdrawals_by_dataset(ledger)
+    )
     nodes = {node.name: node for node in make_nodes(recipe, known)}
     for name in [*force, *([until] if until else [])]:
         if name not in nodes:
@@ -180,6 +183,8 @@ def _own_changes(node: Node, earlier: list[Execution]) -> list[str]:
         changes.append(f"code of {', '.join(after['code'])} changed")
     if before["sources"] != after["sources"]:
         changes.append("its source changed")
+    if before.get("withdrawn") != after.get("withdrawn"):
+        changes.append("rows were withdrawn, or given back")
     return changes
 
 

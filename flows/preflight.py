@@ -12,14 +12,15 @@ from data_contracts.errors import DataError, HomeError, RecipeError
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
-from flows.datasets import build_table
+from flows.datasets import BuiltRows, build_table
 from flows.nodes import Node
 from flows.plan import Action, Plan, Step, output_path
 from flows.recipe import DatasetConfig
 from infra.home import Home, free_bytes
+from infra.ledger import Ledger
 from infra.records import Execution
 
-Prepared = dict[str, tuple[RowKind, pa.Table]]
+Prepared = dict[str, BuiltRows]
 """Checked rows by logical key, so that a dataset's task need not read them again."""
 
 _WANTED: dict[str, tuple[RowKind, ...]] = {
@@ -68,9 +69,9 @@ def _read_datasets(
             for parent in step.node.parents:
                 if parent not in tables:
                     tables[parent] = _reused_table(home, steps[parent].execution)
-            kind, table = build_table(home, plan.recipe, step.node, tables)
-            prepared[step.node.key] = kind, table
-            tables[name], kinds[name], counts[name] = table, kind, table.num_rows
+            built = build_table(home, Ledger(home.ledger_path), plan.recipe, step.node, tables)
+            prepared[step.node.key] = built
+            tables[name], kinds[name], counts[name] = built.table, built.kind, built.table.num_rows
     return prepared, kinds, counts
 
 

@@ -20,7 +20,7 @@ from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
 
-SOURCES = Sources(file_sha256, lambda reference: f"content of {reference}")
+SOURCES = Sources(file_sha256, lambda reference: f"content of {reference}", lambda identity: [])
 """Files are read; a dataset version's content is its name."""
 
 _DOCUMENT: dict[str, Any] = {

@@ -161,6 +161,23 @@ def test_rows_too_long_or_with_special_tokens_are_dropped_and_counted(
     )
 
 
+def test_rows_of_a_pass_end_with_a_smaller_batch(base: ModelInput, tmp_path: Path) -> None:
+    """Eight rows in batches of three are three updates a pass, so four draw 8 + 3 rows."""
+    config = _sft(steps=4, global_batch=3)
+    job = _job(tmp_path / "job", config, base)
+    metrics = train_sft(job, config).metrics
+    assert (metrics["sft/rows_drawn"], metrics["sft/passes"]) == (11, 11 / 8)
+    assert metrics["sft/num_tokens"] == pytest.approx(11 / 8 * _num_tokens(base), rel=0.05)
+    assert pq.read_table(job.training_rows_path).to_pylist() == [
+        {"input": 0, "row": row, "times": 1} for row in range(8)
+    ]
+
+
+def _num_tokens(base: ModelInput) -> int:
+    tokenizer = load_tokenizer(base.path)
+    return sum(len(encode(tokenizer, _messages(a, b))) for a, b in SUMS)
+
+
 def test_too_few_rows_are_refused_with_what_became_of_the_others(base: ModelInput, tmp_path: Path) -> None:
     config = _sft(max_length=3)
     with pytest.raises(

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from data_contracts.errors import BurnishError
-from flows.cli import look, model_commands, recipe_commands, run_commands, serving
+from flows.cli import lineage_commands, look, model_commands, recipe_commands, run_commands, serving
 from flows.cli.data_app import data
 
 app = App(
@@ -31,7 +31,12 @@ app = App(
 for group, commands in {
     "Run": (run_commands.run, run_commands.plan, recipe_commands.init, recipe_commands.recipes),
     "Look": (look.status, look.logs, look.cancel, look.samples),
-    "Models": (model_commands.models, model_commands.promote, model_commands.chat),
+    "Models": (
+        model_commands.models,
+        model_commands.promote,
+        model_commands.chat,
+        lineage_commands.lineage,
+    ),
     "Serve": (serving.ui, serving.serve),
 }.items():
     for command in commands:

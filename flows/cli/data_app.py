@@ -2,7 +2,7 @@
 
 from cyclopts import App
 
-from flows.cli import data_clean, data_import, data_keep, data_look, data_make
+from flows.cli import data_clean, data_import, data_keep, data_look, data_make, lineage_commands
 
 data = App(
     name="data",
@@ -23,6 +23,7 @@ for group, commands in {
     "Look": (data_look.list_versions, data_look.log, data_look.show, data_look.card, data_look.diff),
     "Make": (data_make.mix, data_make.split, data_clean.dedupe, data_clean.decontaminate),
     "Keep": (data_keep.tag, data_keep.export, data_keep.verify, data_keep.gc),
+    "Trace": (lineage_commands.impact, lineage_commands.withdraw),
 }.items():
     for command in commands:
         name = {"import_rows": "import", "list_versions": "list"}.get(command.__name__, command.__name__)

@@ -176,6 +176,8 @@ def _show_report(context: DataContext, name: str, report: object, json: bool) ->
     _print_reasons(console, "Kept, but worth knowing", report.warnings)
     for note in report.notes:
         console.print(note, highlight=False, soft_wrap=True)
+    if counts.read == 0:
+        raise DataError(f"The source of {name} has no rows.", "at least one row", "Check the file.")
     if published is None:
         raise DataError(
             f"No row of {name} keeps its contract, so no version was made.",

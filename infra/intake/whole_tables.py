@@ -37,7 +37,7 @@ def read_file(path: Path, kind: RowKind | None = None) -> pa.Table:
     schema = sniff_schema(files)
     shape = recognise(schema, kind)
     asked = needed_schema(schema, shape) if shape is not None else schema
-    batches: list[pa.Table] = []
+    batches = [asked.empty_table()]
     for batch in read_batches(files, asked):
         _require_readable(path, batch)
         batches.append(batch.rows)

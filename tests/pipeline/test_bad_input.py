@@ -128,17 +128,17 @@ FILES: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
     "text instead of JSON": (
         "tosses.jsonl",
         lambda path: path.write_text("prompt,completion\ntoss 1,1\n"),
-        ["tosses.jsonl cannot be read as .jsonl", "one JSON object per line"],
+        ["tosses.jsonl holds no JSON object", "one object per row"],
     ),
     "a line that breaks off": (
         "tosses.jsonl",
         lambda path: path.write_text(f'{json.dumps(RIGHT)}\n\n{{"prompt": "toss 1", "comple\n'),
-        ["tosses.jsonl cannot be read as .jsonl: line 3, column 22: Unterminated string"],
+        ["tosses.jsonl, line 3: malformed JSON: unterminated string", "burnish data import"],
     ),
     "JSON instead of Parquet": (
         "held_out.parquet",
         lambda path: write_jsonl(path, [CALL] * 20),
-        ["held_out.parquet cannot be read as .parquet", "Check the file"],
+        ["held_out.parquet cannot be read: Parquet magic bytes", "a whole parquet file"],
     ),
     "empty": ("tosses.jsonl", lambda path: path.write_text(""), ["tosses.jsonl is empty", "at least one row"]),
     "no rows": (
@@ -149,7 +149,7 @@ FILES: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
     "a row without its field": (
         "tosses.jsonl",
         lambda path: write_jsonl(path, [RIGHT] * 16 + [{"prompt": "toss 2"}] + [RIGHT] * 16),
-        ["Dataset tosses", "row 17: completion is missing", "Complete or remove"],
+        ["Dataset tosses", "row 17: turn 2 is missing", "Correct or remove"],
     ),
     "a ground truth left empty": (
         "calls.jsonl",
@@ -164,7 +164,7 @@ FILES: dict[str, tuple[str, Callable[[Path], object], list[str]]] = {
     "columns of nothing known": (
         "tosses.jsonl",
         lambda path: write_jsonl(path, [{"question": "toss 1", "reply": "1"}] * 20),
-        ["has the columns question, reply", "prompt + completion (sft)", "Rename the columns"],
+        ["Dataset tosses: The columns have no known shape", "question: string", "prompt, completion"],
     ),
     "rows of another kind": ("tosses.jsonl", write_pairs_as_sft, ["sft (sft) reads tosses, whose rows are pairs"]),
 }  # fmt: skip

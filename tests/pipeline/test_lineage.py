@@ -1,5 +1,6 @@
 """From a real run's model back to its rows, and from a withdrawn row on to what it takes away."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Withdrawn:
 
 
 @pytest.fixture(scope="module")
-def withdrawn(world: World, shell: Shell) -> Iterator[Withdrawn]:
+def withdrawn(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Withdrawn]:
     warehouse = Warehouse(world.home)
     row_hash = warehouse.reader.hashes(warehouse.get("coin.tosses@1"))[ROW].tobytes().hex()
     impact = shell.run("data", "impact", "--row", row_hash, "--json").json
@@ -49,7 +50,7 @@ def withdrawn(world: World, shell: Shell) -> Iterator[Withdrawn]:
     models = shell.run("models", "coin", "--json").json
     promotion = shell.run("promote", "coin.grpo/1")
     plan = {step["name"]: step["action"] for step in shell.run("plan", world.recipe, "--json").json}
-    other = _renamed(world.recipe)
+    other = _renamed(world.recipe, tmp_path_factory.mktemp("traced"))
     run = shell.run("run", other, "--until", "sft")
     assert run.code == 0, run.text
     (newest,) = world.ledger.runs("traced", limit=1)
@@ -154,8 +155,9 @@ def test_a_run_after_a_withdrawal_makes_the_affected_stages_without_the_row(
     assert made.result["notes"] == ["1 withdrawn rows left out"]
 
 
-def _renamed(recipe: Path) -> Path:
-    """The same pipeline under another name, on the same files."""
-    other = recipe.with_name("traced.yaml")
+def _renamed(recipe: Path, folder: Path) -> Path:
+    """The same pipeline under another name, on the same files in `folder`."""
+    shutil.copytree(recipe.parent, folder, dirs_exist_ok=True)
+    other = folder / "traced.yaml"
     other.write_text(recipe.read_text().replace("name: coin", "name: traced"))
     return other
