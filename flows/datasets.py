@@ -10,9 +10,9 @@ import pyarrow as pa
 from data_contracts.errors import DataError
 from data_contracts.rows import Problem, RowKind
 from flows.data.hub import load_hub_table
+from flows.lineage.withdrawal import drop_withdrawn
 from flows.nodes import Node
 from flows.recipe import DatasetConfig, Recipe
-from flows.withdrawal import drop_withdrawn
 from infra.home import Home
 from infra.intake.mapping import Defaults
 from infra.intake.whole_tables import normalise, read_file, select_rows

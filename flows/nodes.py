@@ -16,8 +16,8 @@ from data_contracts.errors import DataError, RecipeError
 from data_contracts.stage_configs import MODEL_KINDS, AnyConfig, EvaluateConfig, VerifyConfig
 from data_contracts.training_configs import TrainingConfig
 from flows.code_identity import code_fingerprint
+from flows.lineage.withdrawn_datasets import Withdrawn
 from flows.recipe import DatasetConfig, Recipe
-from flows.withdrawn_datasets import Withdrawn
 
 _CODE = {
     "dataset": "infra.intake.whole_tables",

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from data_contracts.errors import NotFoundError
+from flows.lineage.withdrawn_datasets import withdrawals_by_dataset
 from flows.nodes import Node, Sources, file_sha256, make_nodes
 from flows.recipe import Recipe
-from flows.withdrawn_datasets import withdrawals_by_dataset
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import NotFoundError
 from data_contracts.stage_configs import MODEL_KINDS
+from flows.lineage.withdrawal import require_untainted
 from flows.nodes import evaluation_name
-from flows.withdrawal import require_untainted
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision

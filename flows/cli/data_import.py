@@ -51,7 +51,7 @@ def import_rows(
 
         burnish data import chats rows.jsonl
         burnish data import maths "data/*.parquet" --licence MIT --origin https://example.org/maths
-        burnish data import mine rows.csv --map prompt=question --map "ground_truth=trim(answer)" --verifier exact_number
+        burnish data import mine rows.csv --map prompt=question --map "ground_truth=trim(answer)"
         burnish data import good "select * from 'rows.parquet' where score > 3"
     """
     require_new_name(name)

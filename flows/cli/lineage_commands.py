@@ -14,7 +14,7 @@ from flows.cli.run_commands import Json
 from infra.environment import run_environment
 
 if TYPE_CHECKING:
-    from flows.impact import Impact, Selection
+    from flows.lineage.impact import Impact, Selection
     from infra.registry import ModelRegistry
 
 RowHash = Annotated[str | None, Parameter(help="A row, by its hash or the first 8 digits or more.")]
@@ -40,9 +40,9 @@ def lineage(
         burnish lineage tiny.grpo --row 3f2a91c07be4
     """
     context = open_context()
-    from flows.lineage import find_model, model_lineage
-    from flows.lineage_view import lineage_tree, path_lines
-    from flows.row_paths import row_paths, sample_rows
+    from flows.lineage.models import find_model, model_lineage
+    from flows.lineage.paths import row_paths, sample_rows
+    from flows.lineage.view import lineage_tree, path_lines
     from infra.warehouse.locating import find_row
     from infra.warehouse.warehouse import Warehouse
 
@@ -109,7 +109,7 @@ def withdraw(
         raise RecipeError("No reason is given.", '--because "…"', "It is kept for whoever asks later.")
     context = open_context()
     os.environ.update(run_environment(context.home, os.environ, needs_hub=False))
-    from flows import withdrawal
+    from flows.lineage import withdrawal
 
     if undo is not None:
         ended = withdrawal.undo(context.ledger, undo, because)
@@ -135,7 +135,7 @@ def withdraw(
 def _assess(
     context: Context, dataset: str | None, row: str | None, source: str | None
 ) -> tuple["Selection", "Impact"]:
-    from flows.impact import Wanted, assess, select
+    from flows.lineage.impact import Wanted, assess, select
     from infra.warehouse.warehouse import Warehouse
 
     warehouse = Warehouse(context.home)
@@ -144,7 +144,7 @@ def _assess(
 
 
 def _print_impact(context: Context, found: "Impact") -> None:
-    from flows.lineage_view import impact_lines
+    from flows.lineage.view import impact_lines
 
     for line in impact_lines(found):
         context.console.print(plain_text(line), soft_wrap=True)
@@ -163,7 +163,7 @@ def _is_confirmed(context: Context) -> bool:
 def _flag(context: Context, models: "list[str] | tuple[str, ...]") -> None:
     if not models:
         return
-    from flows.withdrawal import flag_models
+    from flows.lineage.withdrawal import flag_models
 
     registry = _registry(context)
     for lost in flag_models(context.ledger, registry, models):

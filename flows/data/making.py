@@ -17,6 +17,7 @@ from data_contracts.errors import DataError
 from data_contracts.mixtures import HeldOutSplit, Mixture
 from data_contracts.rows import RowKind
 from flows.data.records import DataStep, record_version
+from flows.lineage.withdrawal import withdrawn_masks
 from infra.ledger import Ledger
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.committing import Origin, Published
@@ -44,10 +45,14 @@ class Maker:
         began = time.monotonic()
         versions = [self.warehouse.get(source.dataset) for source in mixture.sources]
         _require_one_kind(versions)
-        hashes = {str(version): self._words(version) for version in versions}
+        usable = [np.flatnonzero(~mask) for mask in self._withdrawn(versions)]
+        hashes = {str(v): self._words(v)[rows] for v, rows in zip(versions, usable, strict=True)}
         mixed = mix(mixture, hashes)
+        position = mixed.position.copy()
+        for source, rows in enumerate(usable):
+            position[mixed.source == source] = rows[mixed.position[mixed.source == source]]
         identity = {"command": "mix", "mixture": mixture.model_dump(mode="json")}
-        made = self._publish(name, versions, (mixed.source, mixed.position), identity, began)
+        made = self._publish(name, versions, (mixed.source, position), identity, began)
         return made, mixed.counts
 
     def split(
@@ -141,14 +146,26 @@ class Maker:
         identity: dict[str, Any],
         began: float,
     ) -> Published:
+        """Rows chosen from versions as the next version of `name`; withdrawn rows stay out of whatever is made."""
         parents = {str(version): version.fingerprint for version in versions}
         document = {**identity, "parents": parents}
+        source, position = rows[0].astype(np.int64), rows[1]
+        masks = self._withdrawn(versions)
+        if any(mask.any() for mask in masks):
+            document["withdrawn"] = sorted(withdrawal.scope for withdrawal in self.ledger.withdrawals())
+            kept = np.ones(len(source), np.bool_)
+            for index, mask in enumerate(masks):
+                kept[source == index] = ~mask[position[source == index]]
+            source, position = source[kept], position[kept]
         made = self.warehouse.publish_selection(
-            name, versions, rows[0].astype(np.int64), rows[1], Origin(fingerprint(document), document)
+            name, versions, source, position, Origin(fingerprint(document), document)
         )
         step = DataStep(identity["command"], document, tuple(versions))
         record_version(self.ledger, made.version, step, time.monotonic() - began)
         return made
+
+    def _withdrawn(self, versions: Sequence[DatasetVersion]) -> list[NDArray[np.bool_]]:
+        return withdrawn_masks(self.ledger, self.warehouse, [str(version) for version in versions])
 
     def _words(self, version: DatasetVersion) -> NDArray[np.uint64]:
         hashes = self.warehouse.reader.hashes(version)

@@ -26,7 +26,28 @@ from rich.console import Console
 from rich.table import Table
 
 CONTENDERS = ("burnish", "datasets", "deltalake", "lance")
-_SYLLABLES = "ka lo mi ren tu shi per on ta gel vor in es al quo ba dri fen um str".split()
+_SYLLABLES = "ka lo mi ren tu shi per on ta gel vor in es al quo ba dri fen um str".split()  # noqa: SIM905
+    "ka",
+    "lo",
+    "mi",
+    "ren",
+    "tu",
+    "shi",
+    "per",
+    "on",
+    "ta",
+    "gel",
+    "vor",
+    "in",
+    "es",
+    "al",
+    "quo",
+    "ba",
+    "dri",
+    "fen",
+    "um",
+    "str",
+]
 _WORDS, _POOL = 30_000, 4_000_000
 
 
@@ -181,7 +202,9 @@ def _best(work: Callable[[], Any], times: int = 3) -> float:
 
 
 def _bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts)
+    return sum(
+        path.stat().st_size for path in folder.rglob("*") if path.is_file() and "cache" not in path.parts
+    )
 
 
 def main() -> None:

@@ -20,12 +20,19 @@ from hypothesis import strategies as st
 from data_contracts.errors import DataError, NotFoundError, RecipeError, WithdrawnError
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import PairsConfig
-from flows.impact import Impact, Selection, Wanted, assess, select
-from flows.lineage import find_model, model_lineage
-from flows.lineage_view import impact_lines, path_lines
-from flows.row_paths import row_paths, sample_rows
-from flows.withdrawal import drop_withdrawn, flag_models, require_untainted, undo, withdraw, withdrawn_masks
-from flows.withdrawn_datasets import withdrawals_by_dataset
+from flows.lineage.impact import Impact, Selection, Wanted, assess, select
+from flows.lineage.models import find_model, model_lineage
+from flows.lineage.paths import row_paths, sample_rows
+from flows.lineage.view import impact_lines, path_lines
+from flows.lineage.withdrawal import (
+    drop_withdrawn,
+    flag_models,
+    require_untainted,
+    undo,
+    withdraw,
+    withdrawn_masks,
+)
+from flows.lineage.withdrawn_datasets import withdrawals_by_dataset
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from infra.records import Execution, Input, Role

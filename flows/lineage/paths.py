@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from data_contracts.rows import RowKind
-from flows.lineage import TRAINED, ancestors
-from flows.row_trail import Use, Version, follow
+from flows.lineage.models import TRAINED, ancestors
+from flows.lineage.trail import Use, Version, follow
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from data_contracts.errors import DataError, NotFoundError, WithdrawnError
-from flows.impact import Impact, Selection, assess, source_rows
-from flows.withdrawn_datasets import full_key
+from flows.lineage.impact import Impact, Selection, assess, source_rows
+from flows.lineage.withdrawn_datasets import full_key
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision, Execution, Withdrawal

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from rich.text import Text
 from rich.tree import Tree
 
-from flows.impact import Impact
-from flows.lineage import TRAINED, Artifact, Given, ModelLineage
-from flows.row_paths import RowPath, Step
-from flows.row_trail import Use
+from flows.lineage.impact import Impact
+from flows.lineage.models import TRAINED, Artifact, Given, ModelLineage
+from flows.lineage.paths import RowPath, Step
+from flows.lineage.trail import Use
 
 _SHOWN_CHARACTERS = 30
 

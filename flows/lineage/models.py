@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import NotFoundError
 from data_contracts.rows import RowKind
-from flows.row_trail import Version
+from flows.lineage.trail import Version
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution, Input

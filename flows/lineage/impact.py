@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import RecipeError
-from flows.row_trail import Trail, Use, follow
+from flows.lineage.trail import Trail, Use, follow
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.warehouse.locating import HeldRows, find_row, find_rows, in_hashes, of_source
