@@ -59,9 +59,10 @@ class Results:
 
     def find(self, node: Node) -> tuple[Execution, str] | None:
         """An execution with the node's logical key, or with the same content going in; and which of the two."""
+        input_key = self._input_key(node)
         found, because = find_reusable(self._home, self._ledger, self._recipe.name, node), ""
-        if found is None:
-            same = self._ledger.find_by_input_key(self._input_key(node))
+        if found is None or found.input_key != input_key:  # a forced parent came out differently
+            same = self._ledger.find_by_input_key(input_key)
             found = next((e for e in same if has_output(self._home, e)), None)
             because = "the same content goes in"
         if found is None:

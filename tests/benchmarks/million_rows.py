@@ -27,27 +27,6 @@ from rich.table import Table
 
 CONTENDERS = ("burnish", "datasets", "deltalake", "lance")
 _SYLLABLES = "ka lo mi ren tu shi per on ta gel vor in es al quo ba dri fen um str".split()  # noqa: SIM905
-    "ka",
-    "lo",
-    "mi",
-    "ren",
-    "tu",
-    "shi",
-    "per",
-    "on",
-    "ta",
-    "gel",
-    "vor",
-    "in",
-    "es",
-    "al",
-    "quo",
-    "ba",
-    "dri",
-    "fen",
-    "um",
-    "str",
-]
 _WORDS, _POOL = 30_000, 4_000_000
 
 

@@ -61,7 +61,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
     return Warehouse(open_home(tmp_path_factory.mktemp("shared") / "home"))
 
 
-@settings(max_examples=12, derandomize=True, deadline=None)
+@settings(max_examples=8, derandomize=True, deadline=None)
 @given(
     st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=25), min_size=1, max_size=4),
     st.integers(1, 9),
@@ -135,7 +135,7 @@ def test_references_name_the_newest_a_number_a_tag_or_a_day(warehouse: Warehouse
         warehouse.get(f"numbers@{day}")
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 @given(
     st.lists(st.integers(0, 8), min_size=1, max_size=20), st.lists(st.integers(0, 8), min_size=1, max_size=20)
 )
@@ -211,14 +211,14 @@ def test_a_truncated_catalog_is_named_unless_nothing_is_lost(warehouse: Warehous
     path, before = warehouse.home.warehouse_path, warehouse.versions()
     content = path.read_bytes()
     refused = 0
-    for share in (0.001, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99):
+    for share in (0.001, 0.2, 0.3, 0.4, 0.6, 0.8, 0.99):
         path.write_bytes(content[: int(len(content) * share)])
         try:
             assert _damage(warehouse) == []
             assert warehouse.versions() == before
         except HomeError:
             refused += 1
-    assert refused >= 5
+    assert refused >= 3
 
 
 def test_collecting_keeps_what_is_needed_and_removes_the_rest(warehouse: Warehouse) -> None:
