@@ -8,7 +8,6 @@ contract, hashes it, and publishes a version. See README.md here for the numbers
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -63,7 +62,6 @@ def store_with_burnish(source: Path, target: Path) -> None:
 
 
 def store_with_datasets(source: Path, target: Path) -> None:
-    os.environ |= {"HF_DATASETS_CACHE": str(target / "cache"), "HF_HUB_OFFLINE": "1"}
     import datasets
 
     datasets.disable_progress_bars()
@@ -93,17 +91,23 @@ def measure_store(contender: str, source: Path, target: Path) -> dict[str, float
     """Seconds, processor seconds, peak memory in GB and MB on disk of one contender, imports left out."""
     target.mkdir(parents=True, exist_ok=True)
     before = _bytes(target)
+    found = _in_own_process("--one", contender, str(source), str(target))
+    return {**found, "megabytes": (_bytes(target) - before) / 1e6}
+
+
+def _in_own_process(*arguments: str) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.million_rows", "--one", contender, str(source), str(target)],
-        capture_output=True,
+        [sys.executable, "-m", "tests.benchmarks.million_rows", *arguments],
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return {**json.loads(done.stdout.strip().splitlines()[-1]), "megabytes": (_bytes(target) - before) / 1e6}
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def run_one(contender: str, source: Path, target: Path) -> None:
     """What `measure_store` starts: prints one line of JSON."""
+    os.environ |= {"HF_DATASETS_CACHE": str(target / "cache"), "HF_HUB_OFFLINE": "1"}  # before the import
     for module in {"burnish": ["flows.data.imports"], "lance": ["lance"]}.get(contender, [contender]):
         __import__(module)
     store = {
@@ -116,9 +120,16 @@ def run_one(contender: str, source: Path, target: Path) -> None:
     began, processor = time.perf_counter(), time.process_time()
     store(source, target)
     seconds = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    spent = {"seconds": seconds, "processor": time.process_time() - processor, "memory": memory}
+    spent = {"seconds": seconds, "processor": time.process_time() - processor, "memory": _peak_gigabytes()}
     print(json.dumps({**spent, "writing": sum(writing.values())}))
+
+
+def _peak_gigabytes() -> float:
+    """Of this process since its program began; `getrusage` would count the one that started it, too."""
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
+    )
+    return int(line.split()[1]) / 1e6
 
 
 def _time_writing() -> dict[str, float]:
@@ -168,7 +179,12 @@ def measure_reading(home: Path) -> dict[str, float]:
     mixed = warehouse.publish_selection("mixed", [first], np.zeros(len(order), np.int64), order, Origin())
     found["shuffled"] = _best(lambda: warehouse.reader.read(mixed.version), 1)
     difference = compare(warehouse.reader, first, second)
-    return {**found, "changed": float(len(difference.changed)), "rows": float(first.num_rows)}
+    return {
+        **found,
+        "memory": _peak_gigabytes(),
+        "changed": float(len(difference.changed)),
+        "rows": float(first.num_rows),
+    }
 
 
 def _best(work: Callable[[], Any], times: int = 3) -> float:
@@ -191,7 +207,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", nargs=3, metavar=("CONTENDER", "SOURCE", "TARGET"), help=argparse.SUPPRESS)
+    parser.add_argument("--read", metavar="HOME", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.read:
+        print(json.dumps(measure_reading(Path(options.read))))
+        return
     if options.one:
         run_one(options.one[0], Path(options.one[1]), Path(options.one[2]))
         return
@@ -215,7 +235,7 @@ def _compare_stores(console: Console, folder: Path, rows: int, rounds: int) -> N
             measured[contender].append(measure_store(contender, first, target))
             if contender == "burnish":
                 measured["again"].append(measure_store(contender, second, target))
-                reading = measure_reading(target)
+                reading = _in_own_process("--read", str(target))
             shutil.rmtree(target)
     middle = {
         name: {key: median(found[key] for found in all_found) for key in all_found[0]}
@@ -241,7 +261,8 @@ def _compare_stores(console: Console, folder: Path, rows: int, rounds: int) -> N
     console.print(
         f"read: pyarrow.parquet {reading['parquet']:.2f} s; first version {reading['first']:.2f} s"
         f" ({reading['first'] / reading['parquet']:.2f}×), second {reading['second']:.2f} s, a shuffle of it"
-        f" {reading['shuffled']:.2f} s; diff {reading['diff']:.2f} s",
+        f" {reading['shuffled']:.2f} s; diff {reading['diff']:.2f} s; peak"
+        f" {reading['memory']:.2f} GB",
         highlight=False,
     )
 
