@@ -88,7 +88,7 @@ def _read_json(source: Path) -> pa.Table:
 
 
 def measure_store(contender: str, source: Path, target: Path) -> dict[str, float]:
-    """Seconds, processor seconds, peak memory in GB and MB on disk of one contender, imports left out."""
+    """Seconds, processor seconds, peak memory in GiB and MB on disk of one contender, imports left out."""
     target.mkdir(parents=True, exist_ok=True)
     before = _bytes(target)
     found = _in_own_process("--one", contender, str(source), str(target))
@@ -120,16 +120,16 @@ def run_one(contender: str, source: Path, target: Path) -> None:
     began, processor = time.perf_counter(), time.process_time()
     store(source, target)
     seconds = time.perf_counter() - began
-    spent = {"seconds": seconds, "processor": time.process_time() - processor, "memory": _peak_gigabytes()}
+    spent = {"seconds": seconds, "processor": time.process_time() - processor, "memory": _peak_gibibytes()}
     print(json.dumps({**spent, "writing": sum(writing.values())}))
 
 
-def _peak_gigabytes() -> float:
+def _peak_gibibytes() -> float:
     """Of this process since its program began; `getrusage` would count the one that started it, too."""
     (line,) = (
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
     )
-    return int(line.split()[1]) / 1e6
+    return int(line.split()[1]) / 2**20
 
 
 def _time_writing() -> dict[str, float]:
@@ -181,7 +181,7 @@ def measure_reading(home: Path) -> dict[str, float]:
     difference = compare(warehouse.reader, first, second)
     return {
         **found,
-        "memory": _peak_gigabytes(),
+        "memory": _peak_gibibytes(),
         "changed": float(len(difference.changed)),
         "rows": float(first.num_rows),
     }
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=3, metavar=("CONTENDER", "SOURCE", "TARGET"), help=argparse.SUPPRESS)
     parser.add_argument("--read", metavar="HOME", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.read:
+    if options.read is not None:
         print(json.dumps(measure_reading(Path(options.read))))
         return
     if options.one:
@@ -243,7 +243,7 @@ def _compare_stores(console: Console, folder: Path, rows: int, rounds: int) -> N
     }
     fastest = min(middle[name]["seconds"] for name in CONTENDERS if name != "burnish")
     table = Table(title=f"{rows:,} rows, {first.stat().st_size / 1e9:.2f} GB of JSONL; median of {rounds}")
-    for heading in ("store", "seconds", "processor s", "peak GB", "MB", "÷ fastest other"):
+    for heading in ("store", "seconds", "processor s", "peak GiB", "MB", "÷ fastest other"):
         table.add_column(heading, justify="left" if heading == "store" else "right")
     for name in CONTENDERS:
         found = middle[name]
@@ -262,14 +262,14 @@ def _compare_stores(console: Console, folder: Path, rows: int, rounds: int) -> N
         f"read: pyarrow.parquet {reading['parquet']:.2f} s; first version {reading['first']:.2f} s"
         f" ({reading['first'] / reading['parquet']:.2f}×), second {reading['second']:.2f} s, a shuffle of it"
         f" {reading['shuffled']:.2f} s; diff {reading['diff']:.2f} s; peak"
-        f" {reading['memory']:.2f} GB",
+        f" {reading['memory']:.2f} GiB",
         highlight=False,
     )
 
 
 def _compare_sizes(console: Console, folder: Path, rows: int) -> None:
     table = Table(title="Import by number of rows")
-    for heading in ("rows", "seconds", "µs a row", "peak GB"):
+    for heading in ("rows", "seconds", "µs a row", "peak GiB"):
         table.add_column(heading, justify="right")
     for count in (rows // 100, rows // 10, rows):
         source, target = folder / f"{count}.jsonl", folder / f"burnish-{count}"
