@@ -27,7 +27,11 @@ check: setup
 	@$(BIN)/lint-imports
 
 bench: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev,bench]'
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.million_rows
+	@$(BIN)/python -m tests.benchmarks.near_duplicates
+	@$(BIN)/python -m tests.benchmarks.planted_contamination
 
 setup: $(STAMP)
 

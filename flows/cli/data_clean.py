@@ -26,8 +26,9 @@ def dedupe(
         Parameter(negative=(), help="A version whose rows come first, and stay out of the result."),
     ] = (),
     method: Annotated[
-        Literal["exact", "near"], Parameter(help="near: most word 5-grams in common, too.")
-    ] = "near",
+        Literal["exact", "near"] | None,
+        Parameter(help="near: most word 5-grams in common, too. By default exact for problems, else near."),
+    ] = None,
     threshold: Annotated[float, Parameter(help="Least similarity (Jaccard) for near.")] = 0.8,
     clusters: Annotated[int, Parameter(help="Clusters to show.", validator=Number(gte=0))] = 5,
     json: Json = False,

@@ -83,15 +83,19 @@ class Maker:
         name: str,
         references: Sequence[str],
         against: Sequence[str],
-        method: Method,
+        method: Method | None,
         threshold: float,
         on_progress: OnProgress,
     ) -> tuple[Published, Duplicates]:
-        """The sources' rows without those that repeat an earlier one; rows of `against` come first and stay out."""
+        """The sources' rows without those that repeat an earlier one; rows of `against` come first and stay out.
+
+        Without a method problems are compared exactly, because another number makes another problem.
+        """
         began = time.monotonic()
         prior = [self.warehouse.get(reference) for reference in against]
         versions = [self.warehouse.get(reference) for reference in references]
         _require_one_kind(versions)
+        method = method or ("exact" if versions and versions[0].kind is RowKind.problems else "near")
         texts = [
             NamedTexts(str(version), row_texts(version.kind, self._read(version, [], with_texts=True)))
             for version in (*prior, *versions)
