@@ -8,6 +8,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
+from data_contracts.errors import RecipeError
 from flows.cli.context import print_json
 from flows.cli.data_context import DataContext, NewName, open_data, require_new_name, rows_line
 from flows.cli.run_commands import Json
@@ -42,6 +43,8 @@ def dedupe(
         burnish data dedupe new_only scraped --against golden --method exact
     """
     require_new_name(name)
+    if not sources:
+        raise RecipeError("No version to compare is named.", "one or more of NAME@VERSION", "")
     from flows.data.making import Maker
 
     context = open_data()

@@ -2,7 +2,7 @@
 
 import json as json_library
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -14,6 +14,10 @@ from data_contracts.rows import RowKind
 from flows.cli.context import plain_text, print_json
 from flows.cli.data_context import DataContext, open_data, require_new_name, rows_line
 from flows.cli.run_commands import Json
+
+if TYPE_CHECKING:
+    from flows.data.imports import ImportReport
+    from infra.intake.shapes import Mapping
 
 _SHOWN = 20
 
@@ -143,10 +147,7 @@ def quarantine(
     return 0
 
 
-def _show_report(context: DataContext, name: str, report: object, json: bool) -> int:
-    from flows.data.imports import ImportReport
-
-    assert isinstance(report, ImportReport)
+def _show_report(context: DataContext, name: str, report: "ImportReport", json: bool) -> int:
     published, counts = report.published, report.counts
     if json:
         print_json(
@@ -200,10 +201,9 @@ def _show_report(context: DataContext, name: str, report: object, json: bool) ->
     return 0
 
 
-def _print_mapping(console: Console, mapping: object) -> None:
-    from infra.intake.shapes import Mapping, describe
+def _print_mapping(console: Console, mapping: "Mapping") -> None:
+    from infra.intake.shapes import describe
 
-    assert isinstance(mapping, Mapping)
     table = Table(title=f"Read as {mapping.shape} ({mapping.kind})", title_justify="left", box=None)
     table.add_column("column", style="bold")
     table.add_column("from", overflow="fold")

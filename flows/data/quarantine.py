@@ -4,6 +4,7 @@ Rows leave it only into a version: those that still break their contract stay, w
 """
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -64,9 +65,10 @@ def fix_quarantine(
     warehouse, name = target.warehouse, target.name
     store, (quarantines, kept) = Quarantines(warehouse.home, warehouse.catalog), _all_rows(warehouse, name)
     rows = _read_corrected(corrected, kept) if corrected is not None else kept
-    newest = _newest(warehouse, name)
+    fixes = [found.quarantine_id for found in quarantines]
+    newest = _version_before(warehouse, name, fixes)
     options = _options(quarantines[-1], maps)
-    path = warehouse.home.work_dir / f"quarantine-{name}.jsonl"
+    path = warehouse.home.work_dir / f"quarantine-{name}-{os.getpid()}.jsonl"
     path.write_text("".join(_one_line(row.row) + "\n" for row in rows), "utf-8", "backslashreplace")
     source = open_source(str(path), path.parent)
     mapping = choose_mapping(source, options)
@@ -88,6 +90,8 @@ def fix_quarantine(
             document = {
                 **(newest.origin if newest else quarantines[-1].origin),
                 "command": "fix",
+                "fixes": fixes,
+                "before": str(newest) if newest else None,
                 "fixed": counts.accepted,
                 "mapping": mapping.columns,
                 "reasons": dict(left.reasons),
@@ -103,6 +107,15 @@ def fix_quarantine(
         step = DataStep("fix", {"maps": maps, "fixed": counts.accepted}, (newest,) if newest else ())
         record_version(target.ledger, published.version, step, seconds)
     return ImportReport(published, counts, mapping, left.reasons, checks.warnings, checks.notes, seconds)
+
+
+def _version_before(warehouse: Warehouse, name: str, fixes: list[str]) -> DatasetVersion | None:
+    """The version these quarantines' rows join: the newest, unless it is what a fix made before it was killed."""
+    newest = _newest(warehouse, name)
+    if newest is not None and newest.origin.get("fixes") == fixes:
+        before: str | None = newest.origin["before"]
+        return warehouse.get(before) if before else None
+    return newest
 
 
 def _all_rows(warehouse: Warehouse, name: str) -> tuple[list[Quarantine], list[BadRow]]:

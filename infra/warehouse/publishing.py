@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
 from infra.home import Home
 from infra.warehouse.catalog import Catalog
@@ -76,6 +77,7 @@ class Publisher:
         """Hash rows and look for them in the known segments. Another thread than `append`'s may do it."""
         if self._schema is None:
             self._begin(rows.schema)
+        rows = self._conformed(rows)
         hashes = self._hasher.hash_rows(rows)
         return Located(rows, hashes, *self._known.find(hashes))
 
@@ -96,6 +98,24 @@ class Publisher:
         self._hashes.append(located.hashes)
         self._segment.append(segment)
         self._position.append(position)
+
+    def _conformed(self, rows: pa.Table) -> pa.Table:
+        """The rows with the columns of the first batch; what they lack is null. Raises DataError for others."""
+        assert self._schema is not None
+        if rows.schema.equals(self._schema):
+            return rows
+        others = [field for field in rows.schema if field not in self._schema]
+        if others:
+            raise DataError(
+                f"{self._name} gets rows with {', '.join(f'{f.name} ({f.type})' for f in others)} besides.",
+                f"its columns, {columns_text(self._schema)}",
+                "Give all rows the same columns: --map COLUMN=EXPRESSION.",
+            )
+        columns = [
+            rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+            for field in self._schema
+        ]
+        return pa.table(columns, schema=self._schema)
 
     def _begin(self, schema: pa.Schema) -> None:
         columns = columns_text(schema)

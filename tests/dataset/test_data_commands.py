@@ -21,6 +21,7 @@ from infra.home import open_home
 from infra.ledger import Ledger
 from infra.records import Input
 from infra.warehouse.integrity import find_damage
+from infra.warehouse.quarantine import Quarantines
 from infra.warehouse.warehouse import Warehouse
 from tests.factories import SOURCES, make_execution, make_recipe
 
@@ -151,6 +152,32 @@ def test_corrected_rows_join_the_newest_version_and_the_rest_stays(terminal: Ter
     assert [row["messages"][0]["content"] for row in terminal.rows("chats@2")] == ["a", "corrected"]
     (left,) = terminal.json("quarantine", "chats")["rows"]
     assert (left["file"], left["line"], left["reason"]) == (str(path), 3, "turn 2 is empty")
+
+
+def test_a_fix_killed_before_the_quarantine_changed_adds_no_row_twice(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = terminal.write("rows.jsonl", [_chat("a", id="1"), _chat("", "b", id="2"), _chat("c", "")])
+    terminal.type("import", "chats", path)
+    terminal.type("quarantine", "chats", "--export", "bad.jsonl")
+    lines = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
+    lines[0]["row"] = _chat("corrected")
+    terminal.write("bad.jsonl", lines)
+    with monkeypatch.context() as patch:
+        patch.setattr(Quarantines, "add", _interrupted)
+        assert "Interrupted" in terminal.type(
+            "quarantine", "chats", "--fix", "--source", "bad.jsonl", code=130
+        )
+    report = terminal.json("quarantine", "chats", "--fix", "--source", "bad.jsonl")
+    assert (report["version"], report["accepted"], report["quarantined"]) == ("chats@2", 1, 1)
+    assert [(row["messages"][0]["content"], row["id"]) for row in terminal.rows("chats")] == [
+        ("a", "1"),
+        ("corrected", None),
+    ]
+
+
+def _interrupted(*_: Any, **__: Any) -> None:
+    raise RuntimeError("killed")
 
 
 def test_a_mapping_can_readmit_quarantined_rows(terminal: Terminal) -> None:
