@@ -24,11 +24,12 @@ from flows.data.imports import (
     open_source,
 )
 from flows.data.records import DataStep, record_version
-from infra.intake.importing import Intake, import_batches
+from infra.intake.importing import Counts, Intake, import_batches
 from infra.intake.mapping import Defaults, Mapper
 from infra.intake.shapes import needed_schema
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.committing import Origin
+from infra.warehouse.publishing import Publisher
 from infra.warehouse.quarantine import BadRow, Quarantine, Quarantines, QuarantineWriter
 from infra.warehouse.warehouse import Warehouse
 
@@ -47,66 +48,105 @@ def quarantined(warehouse: Warehouse, name: str, limit: int) -> tuple[list[BadRo
 
 
 def export_bad_rows(warehouse: Warehouse, name: str, path: Path) -> int:
-    """Write all bad rows as JSONL: file, line, reason, and the row to correct. Raises DataError."""
-    rows = _all_rows(warehouse, name)[1]
-    if path.exists():
-        raise DataError(f"{path} exists already.", "a new file", "Name another one, or remove it.")
+    """Write all bad rows as JSONL: which row, its reason, and the row to correct. Raises DataError."""
+    quarantines = _quarantines(warehouse, name)
+    if path.exists() or not path.absolute().parent.is_dir():
+        found = "exists already" if path.exists() else "is in no folder that exists"
+        raise DataError(f"{path} {found}.", "a new file in an existing folder", "Name another one.")
+    store, count = Quarantines(warehouse.home, warehouse.catalog), 0
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        for row in rows:
-            file.write(json.dumps({**asdict(row), "row": _as_object(row.row)}, ensure_ascii=False) + "\n")
-    return len(rows)
+        for found in quarantines:
+            for number, row in enumerate(store.rows(found)):
+                place = {"quarantine": found.quarantine_id, "number": number}
+                document = {**place, **asdict(row), "row": _as_object(row.row)}
+                file.write(json.dumps(document, ensure_ascii=False) + "\n")
+                count += 1
+    return count
 
 
 def fix_quarantine(
     target: Target, maps: dict[str, str], corrected: Path | None, on_progress: OnProgress
 ) -> ImportReport:
-    """Read the bad rows again and publish the newest version with those that pass. Raises DataError."""
+    """Read the bad rows again, each as its own import read it, and publish the newest version with those that pass.
+
+    `maps` are expressions besides that import's own. Raises DataError.
+    """
     began = time.monotonic()
     warehouse, name = target.warehouse, target.name
-    store, (quarantines, kept) = Quarantines(warehouse.home, warehouse.catalog), _all_rows(warehouse, name)
-    rows = _read_corrected(corrected, kept) if corrected is not None else kept
-    fixes = [found.quarantine_id for found in quarantines]
-    newest = _version_before(warehouse, name, fixes)
-    options = _options(quarantines[-1], maps)
-    path = warehouse.home.work_dir / f"quarantine-{name}-{os.getpid()}.jsonl"
-    path.write_text("".join(_one_line(row.row) + "\n" for row in rows), "utf-8", "backslashreplace")
-    source = open_source(str(path), path.parent)
-    mapping = choose_mapping(source, options)
-    checks = Checks(mapping, options)
-    left = QuarantineWriter(
-        warehouse.home, lambda bad: replace(rows[bad.line - 1], reason=bad.reason, row=rows[bad.line - 1].row)
-    )
+    quarantines = _quarantines(warehouse, name)
+    groups = _read_groups(warehouse, quarantines, corrected)
+    newest = _version_before(warehouse, name, [found.quarantine_id for found in quarantines])
+    rounds = [_Round(target, found, rows, maps) for found, rows in groups]
+    kind = newest.kind if newest else rounds[0].mapping.kind
     try:
-        needed = needed_schema(source.schema, mapping)
-        defaults = Defaults(name, options.verifier, options.arguments)
-        with (
-            Mapper(mapping, needed, defaults) as mapper,
-            warehouse.publisher(name, mapping.kind) as publisher,
-        ):
+        with warehouse.publisher(name, kind) as publisher:
             for piece in warehouse.reader.pieces(newest) if newest else ():
                 publisher.add(piece)
-            intake = Intake(mapping.kind, mapper, checks.all)
-            counts = import_batches(source.read(needed), intake, publisher, left, on_progress)
+            counts = Counts(0, 0, 0)
+            for one in rounds:
+                found = one.run(kind, publisher, on_progress)
+                counts = Counts(
+                    counts.read + found.read,
+                    counts.accepted + found.accepted,
+                    counts.quarantined + found.quarantined,
+                )
+            reasons = sum((one.left.reasons for one in rounds), Counter[str]())
             document = {
                 **(newest.origin if newest else quarantines[-1].origin),
                 "command": "fix",
-                "fixes": fixes,
+                "fixes": [found.quarantine_id for found in quarantines],
                 "before": str(newest) if newest else None,
                 "fixed": counts.accepted,
-                "mapping": mapping.columns,
-                "reasons": dict(left.reasons),
+                "reasons": dict(reasons),
             }
             published = publisher.publish(Origin("", document)) if counts.accepted else None
-        version = published.version.version if published else newest.version if newest else None
-        store.add(name, version, left, document, replaces=quarantines)
+        store = Quarantines(warehouse.home, warehouse.catalog)
+        store.replace(name, [(one.quarantine, one.left) for one in rounds])
     finally:
-        left.abandon()
-        path.unlink(missing_ok=True)
+        for one in rounds:
+            one.end()
     seconds = time.monotonic() - began
     if published is not None:
         step = DataStep("fix", {"maps": maps, "fixed": counts.accepted}, (newest,) if newest else ())
         record_version(target.ledger, published.version, step, seconds)
-    return ImportReport(published, counts, mapping, left.reasons, checks.warnings, checks.notes, seconds)
+    warnings = sum((one.checks.warnings for one in rounds), Counter[str]())
+    notes = [note for one in rounds for note in one.checks.notes]
+    return ImportReport(published, counts, rounds[-1].mapping, reasons, warnings, notes, seconds)
+
+
+class _Round:
+    """The bad rows of one import on their way back in, with that import's options."""
+
+    def __init__(
+        self, target: Target, quarantine: Quarantine, rows: Sequence[BadRow], maps: dict[str, str]
+    ) -> None:
+        home, name = target.warehouse.home, target.name
+        self.quarantine = quarantine
+        self._options = _options(quarantine, maps)
+        self._defaults = Defaults(name, self._options.verifier, self._options.arguments)
+        self._path = home.work_dir / f"quarantine-{quarantine.quarantine_id}-{os.getpid()}.jsonl"
+        lines = "".join(_one_line(row.row) + "\n" for row in rows)
+        self._path.write_text(lines, "utf-8", "backslashreplace", newline="\n")
+        self._source = open_source(str(self._path), home.work_dir)
+        self.mapping = choose_mapping(self._source, self._options)
+        self.checks = Checks(self.mapping, self._options)
+        self.left = QuarantineWriter(home, lambda bad: replace(rows[bad.line - 1], reason=bad.reason))
+
+    def run(self, kind: RowKind, publisher: Publisher, on_progress: OnProgress) -> Counts:
+        if self.mapping.kind is not kind:
+            raise DataError(
+                f"The bad rows of {self.quarantine.origin['source']} are {self.mapping.kind}, the others {kind}.",
+                "rows of one kind",
+                "Import that source again under a name of its own.",
+            )
+        needed = needed_schema(self._source.schema, self.mapping)
+        with Mapper(self.mapping, needed, self._defaults) as mapper:
+            intake = Intake(kind, mapper, self.checks.all)
+            return import_batches(self._source.read(needed), intake, publisher, self.left, on_progress)
+
+    def end(self) -> None:
+        self.left.abandon()
+        self._path.unlink(missing_ok=True)
 
 
 def _version_before(warehouse: Warehouse, name: str, fixes: list[str]) -> DatasetVersion | None:
@@ -118,13 +158,12 @@ def _version_before(warehouse: Warehouse, name: str, fixes: list[str]) -> Datase
     return newest
 
 
-def _all_rows(warehouse: Warehouse, name: str) -> tuple[list[Quarantine], list[BadRow]]:
-    store = Quarantines(warehouse.home, warehouse.catalog)
-    quarantines = store.of(name)
+def _quarantines(warehouse: Warehouse, name: str) -> list[Quarantine]:
+    quarantines = Quarantines(warehouse.home, warehouse.catalog).of(name)
     if not quarantines:
         _require_dataset(warehouse, name)
         raise NotFoundError(f"No row of {name} is in quarantine.", "rows that broke their contract", "")
-    return quarantines, [row for found in quarantines for row in store.rows(found)]
+    return quarantines
 
 
 def _require_dataset(warehouse: Warehouse, name: str) -> None:
@@ -152,22 +191,40 @@ def _options(quarantine: Quarantine, maps: dict[str, str]) -> ImportOptions:
     )
 
 
-def _read_corrected(path: Path, kept: Sequence[BadRow]) -> list[BadRow]:
-    """The exported file as the person left it: each line is one bad row, found again by its file and line."""
-    places = {(row.file, row.line): index for index, row in enumerate(kept)}
-    rows = list(kept)
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+def _read_groups(
+    warehouse: Warehouse, quarantines: Sequence[Quarantine], corrected: Path | None
+) -> list[tuple[Quarantine, list[BadRow]]]:
+    """Each quarantine's rows, as they are or as the exported file now has them."""
+    store = Quarantines(warehouse.home, warehouse.catalog)
+    groups = {found.quarantine_id: (found, store.rows(found)) for found in quarantines}
+    lines = [] if corrected is None else _lines_of(corrected)
+    seen: set[tuple[str, int]] = set()
+    for number, line in enumerate(lines, 1):
         try:
             found = json.loads(line)
-            place, row = places[found["file"], found["line"]], found["row"]
-        except (ValueError, KeyError, TypeError) as error:
+            place, row = (str(found["quarantine"]), int(found["number"])), found["row"]
+            rows = groups[place[0]][1]
+            rows[place[1]] = replace(rows[place[1]], row=row if isinstance(row, str) else json.dumps(row))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
             raise DataError(
-                f"{path}, line {number}: this is none of the quarantined rows ({error}).",
+                f"{corrected}, line {number}: this is none of the quarantined rows ({error}).",
                 "the lines that --export wrote, with only `row` changed",
                 "Export again, and correct the rows in place.",
             ) from error
-        rows[place] = replace(rows[place], row=row if isinstance(row, str) else json.dumps(row))
-    return rows
+        if place in seen:
+            raise DataError(f"{corrected}, line {number}: this row stands there twice.", "each row once")
+        seen.add(place)
+    if corrected is not None and not seen:
+        raise DataError(f"{corrected} has no rows.", "the lines that --export wrote", "Export again.")
+    return list(groups.values())
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text("utf-8").split("\n") if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DataError(f"{path} cannot be read: {why}.", "the file that --export wrote", "") from error
 
 
 def _as_object(text: str) -> Any:
@@ -180,5 +237,5 @@ def _as_object(text: str) -> Any:
 
 
 def _one_line(text: str) -> str:
-    """A row's text on one line: JSON that spans several means the same on one."""
-    return " ".join(text.splitlines()) or "null"
+    """A row's text on one line. In JSON a line's end stands only between values, where a blank means the same."""
+    return text.replace("\r", " ").replace("\n", " ") or "null"

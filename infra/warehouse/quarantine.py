@@ -95,36 +95,54 @@ class QuarantineWriter:
         self._waiting = []
 
 
+class _Finished:
+    """A writer's complete file, named by its content."""
+
+    def __init__(self, writer: QuarantineWriter, version: int | None, origin: dict[str, Any]) -> None:
+        self.path = writer.finish()
+        self.quarantine_id = synced_sha256(self.path)[:32]
+        self.num_rows, self.version, self.origin = writer.num_rows, version, origin
+
+
 class Quarantines:
     """The quarantines of one home."""
 
     def __init__(self, home: Home, catalog: Catalog) -> None:
         self._home, self._catalog = home, catalog
 
-    def add(
-        self,
-        name: str,
-        version: int | None,
-        writer: QuarantineWriter,
-        origin: dict[str, Any],
-        replaces: Sequence[Quarantine] = (),
-    ) -> None:
-        """Keep what a writer collected, in place of others; the same rows of the same import are kept once."""
-        temporary = writer.finish() if writer.num_rows else None
-        digest = synced_sha256(temporary)[:32] if temporary else ""
+    def add(self, name: str, version: int | None, writer: QuarantineWriter, origin: dict[str, Any]) -> None:
+        """Keep what a writer collected; the same rows of the same import are kept once."""
+        if writer.num_rows:
+            finished = _Finished(writer, version, origin)
+            with self._catalog.change() as db:
+                self._insert(db, name, finished)
+
+    def replace(self, name: str, groups: Sequence[tuple[Quarantine, QuarantineWriter]]) -> None:
+        """Keep of each quarantine what its writer collected, in one transaction."""
+        left = [_Finished(writer, old.version, old.origin) for old, writer in groups if writer.num_rows]
         with self._catalog.change() as db:
-            for old in replaces:
+            for old, _ in groups:
                 db.execute("delete from quarantines where name = $1 and file = $2", [name, old.quarantine_id])
-            known = db.execute(
-                "select count(*) from quarantines where name = $1 and file = $2", [name, digest]
-            ).fetchall()
-            if temporary is not None:
-                temporary.replace(self._path(digest))
-            if temporary is not None and known == [(0,)]:
-                db.execute(
-                    "insert into quarantines values ($1, $2, $3, $4, $5, $6)",
-                    [name, digest, writer.num_rows, version, time.time(), json.dumps(origin)],
-                )
+            for finished in left:
+                self._insert(db, name, finished)
+
+    def _insert(self, db: duckdb.DuckDBPyConnection, name: str, finished: "_Finished") -> None:
+        finished.path.replace(self._path(finished.quarantine_id))
+        known = db.execute(
+            "select count(*) from quarantines where name = $1 and file = $2", [name, finished.quarantine_id]
+        ).fetchall()
+        if known == [(0,)]:
+            db.execute(
+                "insert into quarantines values ($1, $2, $3, $4, $5, $6)",
+                [
+                    name,
+                    finished.quarantine_id,
+                    finished.num_rows,
+                    finished.version,
+                    time.time(),
+                    json.dumps(finished.origin),
+                ],
+            )
 
     def of(self, name: str) -> list[Quarantine]:
         """A dataset's quarantines, oldest first."""

@@ -164,10 +164,9 @@ def test_a_fix_killed_before_the_quarantine_changed_adds_no_row_twice(
     lines[0]["row"] = _chat("corrected")
     terminal.write("bad.jsonl", lines)
     with monkeypatch.context() as patch:
-        patch.setattr(Quarantines, "add", _interrupted)
-        assert "Interrupted" in terminal.type(
-            "quarantine", "chats", "--fix", "--source", "bad.jsonl", code=130
-        )
+        patch.setattr(Quarantines, "replace", _interrupted)
+        with pytest.raises(RuntimeError, match="killed"):
+            terminal.type("quarantine", "chats", "--fix", "--source", "bad.jsonl")
     report = terminal.json("quarantine", "chats", "--fix", "--source", "bad.jsonl")
     assert (report["version"], report["accepted"], report["quarantined"]) == ("chats@2", 1, 1)
     assert [(row["messages"][0]["content"], row["id"]) for row in terminal.rows("chats")] == [
