@@ -68,6 +68,19 @@ class Ledger:
                 "Restore it from a backup, or set BURNISH_HOME to another directory.",
             ) from error
 
+    def require_sound(self) -> None:
+        """Read all of it. Raises HomeError when SQLite finds damage."""
+        try:
+            found = [row["integrity_check"] for row in self._query("pragma integrity_check")]
+        except sqlite3.DatabaseError as error:
+            found = [str(error)]
+        if found != ["ok"]:
+            raise HomeError(
+                f"The ledger {self._path} is damaged: {found[0]}.",
+                "the SQLite file that Burnish wrote",
+                "Restore it from a backup.",
+            )
+
     # Runs
 
     def begin_run(self, recipe: str, document: dict[str, Any], pid: int, pid_started: float) -> str:

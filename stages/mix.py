@@ -25,6 +25,8 @@ from stages.draw import (
     unit_interval,
 )
 
+_MOST_ROWS = 500_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
@@ -80,6 +82,12 @@ def source_counts(mixture: Mixture, num_rows: Mapping[str, int]) -> list[int]:
     else:
         counts = _shares(mixture.total, weights, caps)
         _require_enough(mixture, sizes, counts)
+    if sum(counts) > _MOST_ROWS:
+        raise DataError(
+            f"The mix would have {sum(counts):.3g} rows.",
+            f"at most {_MOST_ROWS:,}",
+            "Lower the weights or the total.",
+        )
     if sum(counts) == 0:
         raise DataError(
             f"The weights take no row from {', '.join(num_rows)}: all counts round to 0.",

@@ -7,10 +7,12 @@ import traceback
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError
+from pydantic import ValidationError
 from rich.console import Console
 
-from data_contracts.errors import BurnishError
+from data_contracts.errors import BurnishError, RecipeError
 from flows.cli import lineage_commands, look, model_commands, recipe_commands, run_commands, serving
+from flows.cli.context import plain_text
 from flows.cli.data_app import data
 
 app = App(
@@ -64,15 +66,25 @@ def execute(arguments: list[str]) -> int:
     except CycloptsError:
         return 2
     except BurnishError as error:
-        errors.print(str(error), markup=False, highlight=False)
+        errors.print(plain_text(str(error)), highlight=False)
         return error.exit_code
+    except ValidationError as error:
+        errors.print(plain_text(_first_fault(error)), highlight=False)
+        return RecipeError.exit_code
     except KeyboardInterrupt:
         errors.print("Interrupted.")
         return 130
-    except BrokenPipeError:  # the reader of a pipe, `head` say, has seen enough
+    except (BrokenPipeError, SystemExit) as error:  # the reader of a pipe, `head` say, has seen enough
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         sys.stderr.close()
-        return 0
+        result = 0
     return result if isinstance(result, int) else 0
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {fault['msg']}."
 
 
 def _leave(code: int) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from data_contracts.errors import NotFoundError
+from data_contracts.errors import HomeError, NotFoundError
 from infra.home import Home, home_path, open_home
 from infra.ledger import Ledger
 from infra.records import Run
@@ -25,6 +25,12 @@ class Context:
 def open_context() -> Context:
     """Open the home these circumstances mean. Raises HomeError."""
     home = open_home(home_path(os.environ, Path.cwd()))
+    if not home.ledger_path.exists() and any(home.rows_dir.glob("*.parquet")):
+        raise HomeError(
+            f"The ledger {home.ledger_path} is missing, and the datasets it knows are still there.",
+            "the SQLite file that Burnish wrote",
+            "Restore it from a backup, or set BURNISH_HOME to another directory.",
+        )
     return Context(home, Ledger(home.ledger_path), Console())
 
 

@@ -105,6 +105,8 @@ def decontaminate(
         burnish data decontaminate clean maths --against math500 --allow harmless.json --report findings.json
     """
     require_new_name(name)
+    if fail_above is not None and not 0 <= fail_above <= 1:
+        raise RecipeError(f"--fail-above is {fail_above}.", "a share of the rows, from 0 to 1", "")
     from flows.cli.contamination_view import findings_view
     from flows.data.contamination import AllowList, findings_document, settings_of, write_report
     from flows.data.making import Maker

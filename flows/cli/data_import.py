@@ -70,6 +70,8 @@ def import_rows(
     if not json:
         _print_mapping(context.console, mapping)
     if dry_run:
+        if json:
+            print_json({"shape": mapping.shape, "kind": mapping.kind, "mapping": mapping.columns})
         return 0
     with rows_line(name) as line:
         report = import_dataset(
@@ -165,8 +167,7 @@ def _show_report(context: DataContext, name: str, report: "ImportReport", json: 
                 "seconds": report.seconds,
             }
         )
-        return 0 if published else 2
-    console = context.console
+    console = Console(quiet=True) if json else context.console
     console.print(
         f"{counts.read:,} rows read = {counts.accepted:,} accepted + {counts.quarantined:,} quarantined,"
         f" in {report.seconds:.1f} s",

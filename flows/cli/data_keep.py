@@ -71,7 +71,7 @@ def verify(
     versions = context.warehouse.versions(name)
     if name is not None and not versions:
         context.warehouse.get(name)
-    from flows.data.keeping import models_that_read
+    from flows.data.keeping import damaged_quarantines, models_that_read
     from infra.warehouse.integrity import find_damage
 
     with rows_line("Checking") as line:
@@ -82,6 +82,8 @@ def verify(
             rows,
             lambda done, total: line.show(done, total, "checks"),
         )
+    context.ledger.require_sound()
+    damage += damaged_quarantines(context.warehouse, name)
     affected = [models_that_read(context.ledger, found.versions) for found in damage]
     if json:
         print_json(
@@ -127,7 +129,7 @@ def gc(
     """
     context = open_data()
     from flows.data.keeping import unneeded_versions
-    from infra.warehouse.integrity import collect, find_garbage
+    from infra.warehouse.collecting import collect, find_garbage
 
     unneeded = unneeded_versions(context.warehouse, context.ledger, keep)
     act = collect if apply else find_garbage

@@ -104,6 +104,12 @@ def split(
     """
     for name in (train, held_out):
         require_new_name(name)
+    if len({train, held_out, version.partition("@")[0]}) < 3:
+        raise RecipeError(
+            f"The split of {version} into {train} and {held_out} would mix up their versions.",
+            "two new names, neither of them the source's",
+            "Name the sides otherwise.",
+        )
     from data_contracts.mixtures import HeldOutSplit
     from flows.data.making import Maker
 

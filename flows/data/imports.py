@@ -34,6 +34,7 @@ from infra.ledger import Ledger
 from infra.warehouse.committing import Origin, Published
 from infra.warehouse.quarantine import Quarantines, QuarantineWriter
 from infra.warehouse.warehouse import Warehouse
+from stages.verifiers.catalog import require_verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,10 @@ _DIGEST_BYTES = 8 << 20
 
 def open_source(text: str, base: Path) -> Source:
     """A path, glob, directory, hub id (`hub:owner/name`) or SQL query. Raises DataError."""
+    if not text.strip():
+        raise DataError(
+            "The source is empty.", "a file, pattern, folder, hub:OWNER/NAME or query", "Name one."
+        )
     if is_query(text):
         table = read_query(text, base)
         return Source("query", table.schema, lambda schema: _batches("query", table.select(schema.names)), ())
@@ -96,7 +101,12 @@ def open_source(text: str, base: Path) -> Source:
 
 
 def choose_mapping(source: Source, options: ImportOptions) -> Mapping:
-    """The source's shape, with the person's own expressions in place of its. Raises DataError."""
+    """The source's shape, with the person's own expressions in place of its.
+
+    Raises DataError or RecipeError, also for a verifier or arguments that no row could be judged by.
+    """
+    if options.verifier is not None:
+        require_verifier(options.verifier, options.arguments)
     if options.maps:
         return custom_mapping(source.schema, options.kind, options.maps)
     found = recognise(source.schema, options.kind)
@@ -145,13 +155,13 @@ def import_dataset(
             published = (
                 publisher.publish(Origin(fingerprint(identity), document)) if counts.accepted else None
             )
+        seconds = time.monotonic() - began
+        if published is not None:
+            record_version(target.ledger, published.version, DataStep("import", identity, ()), seconds)
         version = published.version.version if published else None
         Quarantines(warehouse.home, warehouse.catalog).add(name, version, quarantine, document)
     finally:
         quarantine.abandon()
-    seconds = time.monotonic() - began
-    if published is not None:
-        record_version(target.ledger, published.version, DataStep("import", identity, ()), seconds)
     return ImportReport(
         published, counts, mapping, quarantine.reasons, checks.warnings, checks.notes, seconds
     )

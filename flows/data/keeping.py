@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 
+from data_contracts.errors import DataError
 from data_contracts.stage_configs import MODEL_KINDS
 from flows.data.records import DATA
 from infra.ledger import Ledger
 from infra.warehouse.catalog import DatasetVersion
-from infra.warehouse.integrity import needed_versions
+from infra.warehouse.collecting import needed_versions
+from infra.warehouse.integrity import Damage
+from infra.warehouse.quarantine import Quarantines
 from infra.warehouse.warehouse import Warehouse
 
 
@@ -23,6 +26,18 @@ def unneeded_versions(warehouse: Warehouse, ledger: Ledger, keep: int | None) ->
     versions = warehouse.versions()
     needed = needed_versions(versions, keep, lambda v: (v.name, v.version) in tagged | used)
     return [version for version in versions if (version.name, version.version) not in needed]
+
+
+def damaged_quarantines(warehouse: Warehouse, name: str | None) -> list[Damage]:
+    """Quarantines of a dataset, or of all, whose file is not as it was written."""
+    store = Quarantines(warehouse.home, warehouse.catalog)
+    damage: list[Damage] = []
+    for quarantine in store.of(name):
+        try:
+            store.require_intact(quarantine)
+        except DataError as error:
+            damage.append(Damage(f"Quarantine of {quarantine.name}: {error.found}", ()))
+    return damage
 
 
 def models_that_read(ledger: Ledger, versions: Iterable[DatasetVersion]) -> list[str]:

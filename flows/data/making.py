@@ -186,6 +186,11 @@ class Maker:
                 "a column of its rows",
                 f"See `burnish data show {version}`.",
             )
+        for name in filter(None, columns):
+            if pa.types.is_nested(rows.schema.field(name).type):
+                raise DataError(
+                    f"The column {name} of {version} holds lists or objects.", "text or numbers", ""
+                )
         return rows
 
     def _problems(self, version: DatasetVersion) -> list[EvaluationText]:

@@ -99,16 +99,17 @@ def fix_quarantine(
                 "fixed": counts.accepted,
                 "reasons": dict(reasons),
             }
-            published = publisher.publish(Origin("", document)) if counts.accepted else None
+            after = newest.version if newest else 0
+            published = publisher.publish(Origin("", document), after) if counts.accepted else None
+        seconds = time.monotonic() - began
+        if published is not None:
+            step = DataStep("fix", {"maps": maps, "fixed": counts.accepted}, (newest,) if newest else ())
+            record_version(target.ledger, published.version, step, seconds)
         store = Quarantines(warehouse.home, warehouse.catalog)
         store.replace(name, [(one.quarantine, one.left) for one in rounds])
     finally:
         for one in rounds:
             one.end()
-    seconds = time.monotonic() - began
-    if published is not None:
-        step = DataStep("fix", {"maps": maps, "fixed": counts.accepted}, (newest,) if newest else ())
-        record_version(target.ledger, published.version, step, seconds)
     warnings = sum((one.checks.warnings for one in rounds), Counter[str]())
     notes = [note for one in rounds for note in one.checks.notes]
     return ImportReport(published, counts, rounds[-1].mapping, reasons, warnings, notes, seconds)

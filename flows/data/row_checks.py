@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.errors import BurnishError
+from data_contracts.errors import BurnishError, DataError
 from data_contracts.rows import Problem, RowKind
 from infra.intake.schedule_checks import schedule_findings
 from infra.warehouse.quarantine import reason_class
@@ -58,6 +58,12 @@ class LengthCheck:
     """Rows longer than a stage's `max_length` by the model's own tokenizer and chat template."""
 
     def __init__(self, model_directory: Path, max_tokens: int) -> None:
+        if not (model_directory / "tokenizer_config.json").is_file():
+            raise DataError(
+                f"{model_directory} holds no tokenizer.",
+                "a Hugging Face model directory with tokenizer_config.json",
+                "Name the directory of the model that the rows are for.",
+            )
         from stages.checkpoint import load_tokenizer
 
         self._tokenizer = load_tokenizer(model_directory)

@@ -7,6 +7,7 @@ takes what follows with it: then the record is refused, and its reason says how 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,8 @@ def _column_names(file: SourceFile, records: Iterator[_Record]) -> list[str]:
             "Write the names into the first line.",
         )
     names = [name or "" for name in header.cells]
-    bad = [name for name in names if not name.strip() or names.count(name) > 1]
+    counts = Counter(names)
+    bad = [name for name in names if not name.strip() or counts[name] > 1]
     if bad:
         shown = ", ".join(repr(name) for name in dict.fromkeys(bad))
         raise DataError(

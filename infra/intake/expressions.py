@@ -16,11 +16,21 @@ _BOUNDLESS = frozenset(
     {
         *("repeat", "range", "generate_series", "lpad", "rpad", "printf", "format", "bar"),
         *("list_resize", "array_resize", "list_reduce", "array_reduce", "reduce"),
-        *("bitstring", "current_setting", "getvariable", "columns"),
+        *(
+            "bitstring",
+            "current_setting",
+            "getvariable",
+            "now",
+            "today",
+            "current_date",
+            "current_time",
+            "current_timestamp",
+            "columns",
+        ),
     }
 )
 """Functions that make values of any size from nothing (DuckDB's memory limit does not count them, so the process
-would be killed), and those that read the session or several columns instead of the row's values."""
+would be killed), and those that read the clock, the session or several columns instead of the row's values."""
 
 
 def open_sandbox() -> duckdb.DuckDBPyConnection:

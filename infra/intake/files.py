@@ -71,7 +71,7 @@ def _in_directory(directory: Path) -> list[Path]:
             f"files with the suffixes {_KNOWN}",
             "Name one of its folders, or a pattern such as FOLDER/**/*.parquet."
             if folders
-            else "Correct the path in the recipe (relative to its folder).",
+            else "Correct the path; in a recipe it starts from the recipe's folder.",
         )
     return found
 
@@ -98,7 +98,7 @@ def _source_file(path: Path) -> SourceFile:
         raise DataError(
             f"{path} does not exist." if not path.exists() else f"{path} is not a file.",
             "a data file, a directory of them or a pattern",
-            "Correct the path in the recipe (relative to its folder), or give it: --set DATASET.path=FILE.",
+            "Correct the path; in a recipe it starts from the recipe's folder.",
         )
     if (known := _format(path)) is None:
         raise DataError(

@@ -31,10 +31,18 @@ def read_query(sql: str, base: Path) -> pa.Table:
                 raise DataError(
                     f"The source has {len(statements)} statements.", "one query", "Join them with `with`."
                 )
-            return db.sql(statements[0].query).to_arrow_table()
+            rows = db.sql(statements[0].query).to_arrow_table()
         except (duckdb.Error, ValueError, AttributeError) as error:
             raise DataError(
                 f"The query fails: {str(error).strip().splitlines()[0]}",
                 "a query over files, such as: select * from 'rows.parquet' where score > 3",
                 "Try it in DuckDB.",
             ) from error
+    names = rows.column_names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(
+            f"The query gives {', '.join(twice)} more than once.",
+            "a name of its own for each column",
+            "Use `as`.",
+        )
+    return rows

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from data_contracts.errors import HomeError
+from data_contracts.errors import DataError, HomeError
 from data_contracts.rows import RowKind
 from infra.home import Home
 from infra.warehouse.segments import Segment, rows_path
@@ -99,7 +99,9 @@ class Catalog:
             try:
                 db.execute(_SCHEMA)
                 yield db
-            except _DAMAGE as error:
+            except duckdb.Error as error:
+                if type(error) is not duckdb.Error and not isinstance(error, _DAMAGE):
+                    raise
                 raise self._unusable(error) from error
             finally:
                 db.close()
@@ -145,11 +147,19 @@ class Catalog:
         return [self.version_of(row) for row in db.execute(query, list(parameters)).fetchall()]
 
     def segments(self, fingerprints: Sequence[str]) -> dict[str, Segment]:
-        """The named segments by fingerprint."""
+        """The named segments by fingerprint. Raises DataError when one is not there any more."""
         with self.open() as db:
-            return select_segments(db, fingerprints)
+            found = select_segments(db, fingerprints)
+        if len(found) < len(set(fingerprints)):
+            raise DataError(
+                "Rows that were there a moment ago have been collected.",
+                "a version that is kept",
+                "Run the same command again.",
+            )
+        return found
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        self._require_there()
         deadline = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
@@ -165,6 +175,16 @@ class Catalog:
                 time.sleep(_TURN_SECONDS)
             except duckdb.Error as error:
                 raise self._unusable(error) from error
+
+    def _require_there(self) -> None:
+        """DuckDB would begin a new file in place of one that is gone."""
+        path = self._home.warehouse_path
+        if (not path.exists() or path.stat().st_size == 0) and any(self._home.rows_dir.glob("*.parquet")):
+            raise HomeError(
+                f"The warehouse {path} is missing or empty, and the rows of its versions are still there.",
+                "the DuckDB file that Burnish wrote",
+                "Restore it from a backup, or set BURNISH_HOME to another directory.",
+            )
 
     def _unusable(self, error: duckdb.Error) -> HomeError:
         return HomeError(

@@ -18,7 +18,7 @@ from data_contracts.rows import RowKind
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion, select_segments
 from infra.warehouse.manifests import Manifest, write_manifest
-from infra.warehouse.segments import Segment, SegmentWriter, rows_path, synced_sha256
+from infra.warehouse.segments import Segment, SegmentWriter, is_intact, rows_path, synced_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,59 +54,80 @@ def commit(
     catalog: Catalog,
     draft: Draft,
     origin: Origin,
-    written: tuple[SegmentWriter | None, Segment] | None = None,
+    written: tuple[SegmentWriter, Segment] | None = None,
+    after: int | None = None,
 ) -> Published:
-    """Name the files and make the version, in one turn at the catalog. Same rows, same name: no new version."""
-    num_rows = draft.manifest.num_rows
-    is_whole = draft.manifest.segments == (draft.fingerprint,)
+    """Name the files and make the version, in one turn at the catalog. Same rows, same name: no new version,
+    but damaged files of the old one are replaced.
+
+    Raises DataError when rows it shares were collected, or when `after` is not the newest version any more.
+    """
     with catalog.change() as db:
-        found = catalog.select_versions(db, "name = $1 and fingerprint = $2", [draft.name, draft.fingerprint])
-        new_rows = 0
-        if written is not None:
-            writer, segment = written
-            path = rows_path(home.rows_dir, segment.fingerprint)
-            if segment.fingerprint not in select_segments(db, [segment.fingerprint]) or not path.exists():
-                assert writer is not None
-                writer.publish(segment)
-                db.execute(
-                    "insert or replace into segments values ($1, $2, $3, $4, $5)",
-                    [
-                        segment.fingerprint,
-                        segment.columns,
-                        segment.num_rows,
-                        segment.num_bytes,
-                        segment.sha256,
-                    ],
-                )
-                new_rows = segment.num_rows
-        if found:
-            return Published(found[0], is_new=False, num_new_rows=new_rows)
+        new_rows = _name_segment(db, home, *written) if written is not None else 0
         _require_segments(db, draft)
-        manifest_digest = None if is_whole else _write_manifest(home, draft)
-        ((newest,),) = db.execute(
-            "select coalesce(max(version), 0) from versions where name = $1", [draft.name]
-        ).fetchall()
+        versions = catalog.select_versions(db, "name = $1", [draft.name])
+        known = next((v for v in versions if v.fingerprint == draft.fingerprint), None)
+        if known is not None and _is_intact(db, home, known):
+            return Published(known, is_new=False, num_new_rows=new_rows)
+        newest = versions[-1].version if versions else 0
+        if known is None and after is not None and after != newest:
+            raise DataError(
+                f"{draft.name}@{newest} was made meanwhile.",
+                f"version {after} as the newest, which this one builds on",
+                "Run the same command again.",
+            )
+        is_whole = draft.manifest.segments == (draft.fingerprint,)
         row = [
             draft.name,
-            newest + 1,
+            known.version if known else newest + 1,
             draft.fingerprint,
             draft.kind.value,
-            num_rows,
+            draft.manifest.num_rows,
             draft.columns,
             list(draft.manifest.segments),
-            manifest_digest,
-            origin.stage_key,
-            time.time(),
-            json.dumps(origin.document),
+            None if is_whole else _write_manifest(home, draft),
+            known.stage_key if known else origin.stage_key,
+            known.created_at if known else time.time(),
+            json.dumps(known.origin if known else origin.document),
         ]
+        db.execute("delete from versions where name = $1 and version = $2", row[:2])
         db.execute(f"insert into versions values ({', '.join(f'${i + 1}' for i in range(len(row)))})", row)
         version = catalog.version_of(row)
         _create_view(db, home, version)
-        return Published(version, is_new=True, num_new_rows=new_rows)
+        return Published(version, is_new=known is None, num_new_rows=new_rows)
 
 
-def manifest_path(home: Home, fingerprint: str) -> Path:
-    return home.manifests_dir / f"{fingerprint}.parquet"
+def manifest_path(home: Home, version: DatasetVersion) -> Path:
+    """Where a version's manifest is, by its own digest: equal rows may stand in other segments elsewhere."""
+    return home.manifests_dir / f"{version.manifest_sha256}.parquet"
+
+
+def is_manifest_intact(home: Home, version: DatasetVersion) -> bool:
+    """Whether the manifest is there as it was published; a version that is one whole segment needs none."""
+    path = manifest_path(home, version)
+    return version.is_whole_segment or (path.is_file() and synced_sha256(path) == version.manifest_sha256)
+
+
+def _name_segment(db: duckdb.DuckDBPyConnection, home: Home, writer: SegmentWriter, segment: Segment) -> int:
+    """Give a new segment's files their names, also in place of damaged ones; returns the rows it adds."""
+    known = select_segments(db, [segment.fingerprint]).get(segment.fingerprint)
+    if known is not None and is_intact(home.rows_dir, known):
+        return 0
+    writer.publish(segment)
+    db.execute(
+        "insert or replace into segments values ($1, $2, $3, $4, $5)",
+        [segment.fingerprint, segment.columns, segment.num_rows, segment.num_bytes, segment.sha256],
+    )
+    return segment.num_rows
+
+
+def _is_intact(db: duckdb.DuckDBPyConnection, home: Home, version: DatasetVersion) -> bool:
+    segments = select_segments(db, version.segments)
+    return (
+        len(segments) == len(version.segments)
+        and is_manifest_intact(home, version)
+        and all(is_intact(home.rows_dir, segment) for segment in segments.values())
+    )
 
 
 def no_rows(name: str) -> DataError:
@@ -126,11 +147,10 @@ def _require_segments(db: duckdb.DuckDBPyConnection, draft: Draft) -> None:
 
 
 def _write_manifest(home: Home, draft: Draft) -> str:
-    path = manifest_path(home, draft.fingerprint)
-    temporary = path.with_name(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
+    temporary = home.manifests_dir / f".{os.getpid()}.{time.monotonic_ns()}.tmp"
     write_manifest(draft.manifest, temporary)
     digest = synced_sha256(temporary)
-    temporary.replace(path)
+    temporary.replace(home.manifests_dir / f"{digest}.parquet")
     return digest
 
 
@@ -146,7 +166,7 @@ def _create_view(db: duckdb.DuckDBPyConnection, home: Home, version: DatasetVers
         query = (
             f"select {columns} from read_parquet([{files}], union_by_name = true, filename = true,"
             " file_row_number = true) as row"
-            f" join read_parquet({_literal(manifest_path(home, version.fingerprint))}) as run"
+            f" join read_parquet({_literal(manifest_path(home, version))}) as run"
             " on row.filename[-40:-9] = run.segment"
             " and row.file_row_number between run.start and run.start + run.length - 1"
             " order by run.first_row + row.file_row_number - run.start"

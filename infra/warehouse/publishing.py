@@ -16,7 +16,7 @@ from infra.warehouse.committing import Draft, Origin, Published, commit, no_rows
 from infra.warehouse.known_rows import KnownRows
 from infra.warehouse.manifests import Integers, join_rows
 from infra.warehouse.row_hashes import Hashes, RowHasher, columns_text, fingerprint_of
-from infra.warehouse.segments import Segment, SegmentWriter
+from infra.warehouse.segments import Segment, SegmentWriter, is_intact
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +119,17 @@ class Publisher:
 
     def _begin(self, schema: pa.Schema) -> None:
         columns = columns_text(schema)
-        known = [segment for segment in self._candidates if segment.columns == columns]
+        known = [
+            segment
+            for segment in self._candidates
+            if segment.columns == columns and is_intact(self._home.rows_dir, segment)
+        ]
         self._schema = schema
         self._segments = [segment.fingerprint for segment in known]
         self._known = KnownRows(self._home.rows_dir, known)
 
-    def publish(self, origin: Origin) -> Published:
-        """Make the version. Raises DataError when no row was added."""
+    def publish(self, origin: Origin, after: int | None = None) -> Published:
+        """Make the version. Raises DataError when no row was added, and as `commit` does."""
         if self._schema is None or not self._hashes:
             raise no_rows(self._name)
         columns = columns_text(self._schema)
@@ -136,4 +140,5 @@ class Publisher:
             np.concatenate(self._position),
         )
         draft = Draft(self._name, self._kind, columns, fingerprint_of(columns, self._hashes), manifest)
-        return commit(self._home, self._catalog, draft, origin, (self._writer, new) if new else None)
+        written = (self._writer, new) if self._writer is not None and new is not None else None
+        return commit(self._home, self._catalog, draft, origin, written, after)

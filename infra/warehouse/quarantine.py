@@ -4,6 +4,7 @@ One Parquet file an import, named in the catalog together with the version the o
 only when it is accepted into a version.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -144,11 +145,12 @@ class Quarantines:
                 ],
             )
 
-    def of(self, name: str) -> list[Quarantine]:
-        """A dataset's quarantines, oldest first."""
+    def of(self, name: str | None) -> list[Quarantine]:
+        """A dataset's quarantines, or all, oldest first."""
         with self._catalog.open() as db:
             rows = db.execute(
-                "select file, name, num_rows, version, created_at, origin from quarantines where name = $1"
+                "select file, name, num_rows, version, created_at, origin from quarantines"
+                " where $1 is null or name = $1"
                 " order by created_at",
                 [name],
             ).fetchall()
@@ -159,16 +161,23 @@ class Quarantines:
 
     def rows(self, quarantine: Quarantine, limit: int | None = None) -> list[BadRow]:
         """Its rows in the order they were read. Raises DataError when the file is damaged or gone."""
-        try:
-            table = pq.read_table(quarantine.path)
-        except (OSError, pa.ArrowException) as error:
-            raise damaged(quarantine.path, "cannot be read") from error
+        self.require_intact(quarantine)
+        table = pq.read_table(quarantine.path)
         if limit is not None:
             table = table.slice(0, limit)
         return [BadRow(**row) for row in table.to_pylist()]
 
+    def require_intact(self, quarantine: Quarantine) -> None:
+        """Its file has the digest it is named by. Raises DataError."""
+        if not quarantine.path.is_file():
+            raise damaged(quarantine.path, "is missing")
+        with quarantine.path.open("rb") as file:
+            if not hashlib.file_digest(file, "sha256").hexdigest().startswith(quarantine.quarantine_id):
+                raise damaged(quarantine.path, "was changed")
+
     def reasons(self, quarantine: Quarantine) -> Counter[str]:
-        """How many rows each kind of reason has."""
+        """How many rows each kind of reason has. Raises DataError when the file is damaged or gone."""
+        self.require_intact(quarantine)
         with duckdb.connect(":memory:") as db:
             rows = db.execute(
                 "select reason, count(*) from read_parquet($1) group by reason", [str(quarantine.path)]

@@ -42,7 +42,7 @@ class Reader:
         """Which rows of which segments. Raises DataError when its file is damaged."""
         if version.is_whole_segment:
             return whole_segment(version.fingerprint, version.num_rows)
-        path = manifest_path(self._home, version.fingerprint)
+        path = manifest_path(self._home, version)
         if not path.is_file():
             raise damaged(path, "is missing")
         if synced_sha256(path) != version.manifest_sha256:
@@ -60,7 +60,7 @@ class Reader:
         segment, position = manifest.positions()
         hashes = np.concatenate(stored)[before[segment] + position]
         if fingerprint_of(version.columns, [hashes]) != version.fingerprint:
-            raise damaged(manifest_path(self._home, version.fingerprint), "does not give the fingerprint")
+            raise damaged(manifest_path(self._home, version), "does not give the fingerprint")
         return hashes
 
     def read(self, version: DatasetVersion, columns: list[str] | None = None) -> pa.Table:

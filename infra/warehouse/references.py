@@ -16,7 +16,9 @@ _FORMS = "NAME, NAME@3, NAME@TAG or NAME@2026-11-21"
 
 def resolve(catalog: Catalog, db: duckdb.DuckDBPyConnection, reference: str) -> DatasetVersion:
     """The version a reference means. Raises NotFoundError, or RecipeError for one that means nothing."""
-    name, _, which = reference.partition("@")
+    name, at, which = reference.partition("@")
+    if at and not which:
+        raise RecipeError(f"{reference!r} names no version.", _FORMS, "Leave the @ out for the newest.")
     versions = catalog.select_versions(db, "name = $1", [name])
     if not versions:
         raise NotFoundError(f"No dataset {name}.", *_known_names(db, name))

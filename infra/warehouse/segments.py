@@ -160,6 +160,16 @@ def require_unchanged(path: Path, segment: Segment) -> None:
         raise damaged(path, "was changed")
 
 
+def is_intact(folder: Path, segment: Segment) -> bool:
+    """Whether rows and hashes are both there as they were published."""
+    try:
+        require_unchanged(rows_path(folder, segment.fingerprint), segment)
+        read_hashes(folder, segment)
+    except DataError:
+        return False
+    return True
+
+
 def damaged(path: Path, what: str) -> DataError:
     return DataError(
         f"{path} {what}.",

@@ -54,6 +54,11 @@ def verify(name: str, arguments_json: str, completion: str, ground_truth: str) -
     return verifier.check(completion, ground_truth, **_read_arguments(name, verifier, arguments_json))
 
 
+def require_verifier(name: str, arguments_json: str) -> None:
+    """There is such a verifier, and it takes these arguments. Raises RecipeError or DataError."""
+    _read_arguments(name, _verifier(name), arguments_json)
+
+
 def ground_truth_fault(problem: Problem) -> str | None:
     """Why a problem's verifier rejects its own ground truth, or None. Raises DataError for bad arguments."""
     completion_of = _verifier(problem.verifier).completion_of

@@ -327,6 +327,16 @@ def test_damage_is_an_exit_code_and_a_table(terminal: Terminal) -> None:
         (("mix", "train"), "has no sources"),
         (("mix", "train", "a=x"), "is no NAME@VERSION=WEIGHT"),
         (("diff", "a", "b"), "No dataset a"),
+        (("show", "chats@"), "names no version"),
+        (("import", "chats", ""), "The source is empty"),
+        (("import", "chats", "x.jsonl", "--verifier", "nope"), "does not exist"),
+        (("mix", "train", "a=nan"), "No dataset a"),
+        (("split", "a", "b", "b", "--count", "1"), "would mix up their versions"),
+        (("split", "a", "a", "b", "--count", "1"), "would mix up their versions"),
+        (("split", "a", "b", "c", "--fraction", "2"), "fraction is 2.0"),
+        (("dedupe", "a"), "No version to compare is named"),
+        (("decontaminate", "a", "b", "--against", "c", "--fail-above", "nan"), "--fail-above is nan"),
+        (("import", "q", "select 1 as a, 2 as a"), "gives a more than once"),
     ],
 )
 def test_a_mistake_is_explained_without_a_stack_trace(
@@ -335,6 +345,66 @@ def test_a_mistake_is_explained_without_a_stack_trace(
     printed = terminal.type(*arguments, code=2)
     assert message in printed
     assert "Traceback" not in printed
+
+
+def test_a_wrong_verifier_or_arguments_are_refused_before_any_row(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [{"prompt": "1+1", "ground_truth": "2"}])
+    assert "no verifier named 'nope'" in terminal.type("import", "a", path, "--verifier", "nope", code=2)
+    command = ("import", "a", path, "--verifier", "exact_number", "--arguments", "{")
+    assert "do not fit" in terminal.type(*command, code=2)
+    assert terminal.warehouse.versions() == []
+    assert "holds no tokenizer" in terminal.type(
+        *("import", "a", path, "--verifier", "exact_number", "--model", terminal.folder, "--max-tokens", "9"),
+        code=2,
+    )
+
+
+def test_hostile_text_reaches_the_terminal_escaped(terminal: Terminal) -> None:
+    path = terminal.write("rows.jsonl", [{"\x1b[31mEVIL\x07": 1}])
+    printed = terminal.type("import", "a", path, code=2)
+    assert "EVIL" in printed and "\x1b" not in printed and "\x07" not in printed
+    terminal.type(
+        "import", "b", terminal.write("b.jsonl", [_chat("[red]\x1b]0;x\x07[/nothing]", "")]), code=2
+    )
+    assert "\x1b" not in terminal.type("quarantine", "b")
+
+
+def test_a_fix_gives_the_text_back_as_it_stood_and_each_import_its_own_verifier(terminal: Terminal) -> None:
+    text = "a\u2028b\u0085c"
+    for name, verifier, prompt in (("1", "exact_number", text), ("2", "math_expression", "q")):
+        rows = [{"prompt": prompt, "ground_truth": ""}, {"prompt": f"good {name}", "ground_truth": "4"}]
+        terminal.type("import", "sums", terminal.write(f"{name}.jsonl", rows), "--verifier", verifier)
+    terminal.type("quarantine", "sums", "--export", "bad.jsonl")
+    lines = [json.loads(line) for line in Path("bad.jsonl").read_text().split("\n") if line]
+    for line in lines:
+        line["row"]["ground_truth"] = "7"
+    Path("bad.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    assert terminal.json("quarantine", "sums", "--fix", "--source", "bad.jsonl")["accepted"] == 2
+    fixed = {row["prompt"][0]["content"]: row["verifier"] for row in terminal.rows("sums")[1:]}
+    assert fixed == {text: "exact_number", "q": "math_expression"}
+
+
+def test_a_damaged_quarantine_is_found_and_a_damaged_card_made_again(terminal: Terminal) -> None:
+    terminal.type("import", "chats", terminal.write("rows.jsonl", [_chat("a"), _chat("")]))
+    card = terminal.type("card", "chats")
+    (path,) = terminal.home.cards_dir.iterdir()
+    path.write_text("{")
+    assert terminal.type("card", "chats") == card
+    (path,) = terminal.home.quarantine_dir.iterdir()
+    content = bytearray(path.read_bytes())
+    content[27] ^= 1
+    path.write_bytes(content)
+    assert "was changed" in terminal.type("verify", code=1)
+    assert "was changed" in terminal.type("quarantine", "chats", code=2)
+
+
+def test_a_missing_or_damaged_ledger_is_named(terminal: Terminal) -> None:
+    terminal.type("import", "chats", terminal.write("rows.jsonl", [_chat("a")]))
+    path = terminal.home.ledger_path
+    Ledger(path).require_sound()
+    for other in path.parent.glob("ledger.db*"):
+        other.unlink()
+    assert "is missing" in terminal.type("list", code=2)
 
 
 def test_a_kill_in_an_import_leaves_the_old_state_and_the_rerun_converges(terminal: Terminal) -> None:

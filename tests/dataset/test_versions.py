@@ -22,9 +22,10 @@ from data_contracts.rows import RowKind
 from infra.home import open_home
 from infra.warehouse import committing
 from infra.warehouse.catalog import DatasetVersion
+from infra.warehouse.collecting import collect, find_garbage
 from infra.warehouse.committing import Origin, Published
 from infra.warehouse.comparing import compare
-from infra.warehouse.integrity import collect, find_damage, find_garbage
+from infra.warehouse.integrity import find_damage
 from infra.warehouse.manifests import join_rows, read_manifest, write_manifest
 from infra.warehouse.row_hashes import fingerprint_rows
 from infra.warehouse.warehouse import Warehouse
@@ -184,7 +185,7 @@ def test_a_flipped_byte_is_found_by_verify_and_on_read(warehouse: Warehouse, kin
     path = {
         "parquet": warehouse.home.rows_dir / f"{second.segments[0]}.parquet",
         "hashes": warehouse.home.rows_dir / f"{second.segments[0]}.hashes",
-        "manifest": warehouse.home.manifests_dir / f"{second.fingerprint}.parquet",
+        "manifest": warehouse.home.manifests_dir / f"{second.manifest_sha256}.parquet",
     }[kind]
     content = bytearray(path.read_bytes())
     content[place] ^= 1
@@ -369,3 +370,87 @@ def test_another_client_that_has_the_catalog_open_is_waited_for(warehouse: Wareh
 
     assert len(Warehouse(warehouse.home, on_wait=told).versions()) == 1
     child.join()
+
+
+def test_equal_versions_of_two_names_may_stand_in_other_segments(warehouse: Warehouse) -> None:
+    changed = _rows(*range(90), *range(900, 910))
+    first = [_publish(warehouse, rows, "one").version for rows in (_rows(*range(100)), changed)][1]
+    second = [_publish(warehouse, rows, "two").version for rows in (_rows(*range(10)), changed)][1]
+    assert first.fingerprint == second.fingerprint
+    assert first.segments != second.segments
+    assert _damage(warehouse, every_row=True) == []
+    assert _read(warehouse, first) == _read(warehouse, second) == changed
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".hashes", "manifest"])
+@pytest.mark.parametrize("name", ["numbers", "other"])
+def test_publishing_the_rows_again_repairs_what_was_damaged(
+    warehouse: Warehouse, suffix: str, name: str
+) -> None:
+    _publish(warehouse, _rows(*range(100)))
+    version = _publish(warehouse, _rows(*range(50), 1000, *range(51, 100))).version
+    path = warehouse.home.rows_dir / f"{version.segments[0]}{suffix}"
+    if suffix == "manifest":
+        path = warehouse.home.manifests_dir / f"{version.manifest_sha256}.parquet"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert _damage(warehouse) != []
+    for rows in (_rows(*range(100)), _rows(*range(50), 1000, *range(51, 100))):
+        assert str(_publish(warehouse, rows, name).version).startswith(name)
+    if name == "numbers":
+        assert _damage(warehouse, every_row=True) == []
+    assert _read(warehouse, warehouse.get(name)) == _rows(*range(50), 1000, *range(51, 100))
+    assert len(warehouse.versions(name)) == 2
+
+
+def test_a_missing_catalog_is_named_and_nothing_is_collected(warehouse: Warehouse) -> None:
+    _publish(warehouse, _rows(1, 2, 3))
+    files = sorted(warehouse.home.rows_dir.iterdir())
+    for content in (None, b""):
+        warehouse.home.warehouse_path.unlink(missing_ok=True)
+        if content is not None:
+            warehouse.home.warehouse_path.write_bytes(content)
+        with pytest.raises(HomeError, match="is missing or empty"):
+            collect(warehouse.home, warehouse.catalog, ())
+    assert sorted(warehouse.home.rows_dir.iterdir()) == files
+
+
+def test_a_damaged_block_of_the_catalog_is_named_unless_nothing_is_lost(warehouse: Warehouse) -> None:
+    for number in range(20):
+        _publish(warehouse, _rows(number))
+    path, before = warehouse.home.warehouse_path, warehouse.versions()
+    content = path.read_bytes()
+    refused = 0
+    for start in range(0, len(content) - 50_000, len(content) // 8):
+        damaged = bytearray(content)
+        for place in range(start, start + 50_000, 7):
+            damaged[place] ^= 0x41
+        path.write_bytes(damaged)
+        try:
+            assert _damage(warehouse) == []
+            assert warehouse.versions() == before
+        except HomeError:
+            refused += 1
+    assert refused >= 2
+
+
+def test_a_version_collected_meanwhile_is_no_damage_and_says_so_to_its_readers(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _publish(warehouse, _rows(1, 2)).version
+    _publish(warehouse, _rows(3, 4))
+    versions = warehouse.versions()
+    collect(warehouse.home, warehouse.catalog, [first])
+    assert find_damage(warehouse.home, warehouse.catalog, versions, True, lambda *_: None) == []
+    with pytest.raises(DataError, match="have been collected"):
+        warehouse.reader.read(first)
+    with pytest.raises(DataError, match="have been collected"):
+        warehouse.publish_selection("mix", [first], np.array([0]), np.array([0]), Origin())
+
+
+def test_a_version_that_builds_on_an_older_one_than_the_newest_is_refused(warehouse: Warehouse) -> None:
+    _publish(warehouse, _rows(1))
+    with warehouse.publisher("numbers", RowKind.raw) as publisher:
+        publisher.add(pa.Table.from_pylist(_rows(1, 2)))
+        _publish(warehouse, _rows(1, 3))
+        with pytest.raises(DataError, match=r"numbers@2 was made meanwhile"):
+            publisher.publish(Origin(), after=1)
