@@ -8,7 +8,6 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from data_contracts.canonical import canonical_json
 from data_contracts.errors import DataError
 from data_contracts.vocabulary import Config, PositiveInt
 
@@ -74,10 +73,6 @@ class Mixture(Config):
         if _is_below_one(self.total):
             raise DataError(f"The mix has the total {self.total}.", "at least 1 row", "Correct the total.")
         return self
-
-    def canonical(self) -> str:
-        """The same text for the same mixture, whatever the machine."""
-        return canonical_json(self.model_dump(mode="json"))
 
 
 class HeldOutSplit(Config):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.errors import DataError
@@ -43,7 +42,7 @@ class Mix:
 
 
 def mix(mixture: Mixture, row_hashes: Mapping[str, Hashes]) -> Mix:
-    """Draw and interleave. `row_hashes`: `name@version` -> [rows, 2] words of each row's hash, see `hash_words`.
+    """Draw and interleave. `row_hashes`: `name@version` -> [rows, 2] little-endian words of each row's hash.
 
     Raises DataError when the datasets are not the mixture's, or have too few rows for it.
     """
@@ -58,13 +57,6 @@ def mix(mixture: Mixture, row_hashes: Mapping[str, Hashes]) -> Mix:
     order = np.argsort(np.concatenate(times), kind="stable")
     sources = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     return Mix(sources[order], np.concatenate(drawn)[order], tuple(counts))
-
-
-def hash_words(hashes: pa.ChunkedArray | pa.FixedSizeBinaryArray) -> Hashes:
-    """Row hashes of 16 bytes as [rows, 2] little-endian words. Expects no nulls."""
-    chunks = hashes.chunks if isinstance(hashes, pa.ChunkedArray) else [hashes]
-    words = [_chunk_words(chunk) for chunk in chunks]
-    return np.concatenate([np.empty((0, 2), np.uint64), *words])
 
 
 def source_counts(mixture: Mixture, num_rows: Mapping[str, int]) -> list[int]:
@@ -150,12 +142,6 @@ def _times(key: Hashes, count: int) -> NDArray[np.float64]:
     """
     places = np.arange(count, dtype=np.uint64)
     return (places + unit_interval(mix_bits(mix_bits(places ^ key[0]) ^ key[1]))) / max(count, 1)
-
-
-def _chunk_words(chunk: pa.FixedSizeBinaryArray) -> Hashes:
-    values = chunk.buffers()[1]
-    words = np.frombuffer(values, dtype="<u8", count=2 * len(chunk), offset=16 * chunk.offset)
-    return words.reshape(-1, 2)
 
 
 def _require_same_datasets(mixture: Mixture, num_rows: Mapping[str, int]) -> None:

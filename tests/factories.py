@@ -19,6 +19,7 @@ from flows.recipe_files import check_recipe
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
+from infra.warehouse.row_hashes import RowHasher, columns_text, fingerprint_of
 
 SOURCES = Sources(file_sha256, lambda reference: f"content of {reference}", lambda identity: [])
 """Files are read; a dataset version's content is its name."""
@@ -113,3 +114,12 @@ def write_input(
     path = folder / f"{name}.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
     return RowsInput(name=name, kind=kind, path=path, fingerprint=f"content of {name}", weight=weight)
+
+
+def fingerprint_rows(rows: pa.Table) -> str:
+    """The fingerprint a version with these rows has, whatever batches they are published in."""
+    hasher = RowHasher()
+    try:
+        return fingerprint_of(columns_text(rows.schema), [hasher.hash_rows(rows)])
+    finally:
+        hasher.close()

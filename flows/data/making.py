@@ -21,6 +21,7 @@ from flows.lineage.withdrawal import withdrawn_masks
 from infra.ledger import Ledger
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.committing import Origin, Published
+from infra.warehouse.row_hashes import words_of
 from infra.warehouse.warehouse import Warehouse
 from stages.contamination import Contamination, Decontamination, EvaluationText
 from stages.decontaminate import find_contamination
@@ -46,7 +47,10 @@ class Maker:
         versions = [self.warehouse.get(source.dataset) for source in mixture.sources]
         _require_one_kind(versions)
         usable = [np.flatnonzero(~mask) for mask in self._withdrawn(versions)]
-        hashes = {str(v): self._words(v)[rows] for v, rows in zip(versions, usable, strict=True)}
+        hashes = {
+            str(v): words_of(self.warehouse.reader.hashes(v)[rows])
+            for v, rows in zip(versions, usable, strict=True)
+        }
         mixed = mix(mixture, hashes)
         position = mixed.position.copy()
         for source, rows in enumerate(usable):
@@ -170,10 +174,6 @@ class Maker:
 
     def _withdrawn(self, versions: Sequence[DatasetVersion]) -> list[NDArray[np.bool_]]:
         return withdrawn_masks(self.ledger, self.warehouse, [str(version) for version in versions])
-
-    def _words(self, version: DatasetVersion) -> NDArray[np.uint64]:
-        hashes = self.warehouse.reader.hashes(version)
-        return np.ascontiguousarray(hashes).view("<u8").reshape(-1, 2)
 
     def _read(
         self, version: DatasetVersion, columns: Sequence[str | None], with_texts: bool = False

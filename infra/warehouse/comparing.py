@@ -18,7 +18,7 @@ from data_contracts.errors import DataError
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.manifests import Integers
 from infra.warehouse.reading import Reader
-from infra.warehouse.row_hashes import Hashes
+from infra.warehouse.row_hashes import Hashes, words_of
 
 _UNMATCHED = """
 with numbered_old as (select *, row_number() over (partition by first, second order by row) as nth from old),
@@ -149,5 +149,5 @@ def _keys(reader: Reader, version: DatasetVersion, rows: Sequence[int] | Integer
 
 
 def _hash_table(hashes: Hashes, rows: Integers) -> pa.Table:
-    words = np.ascontiguousarray(hashes[rows]).view("<u8").reshape(-1, 2)
+    words = words_of(hashes[rows])
     return pa.table({"first": words[:, 0].copy(), "second": words[:, 1].copy(), "row": rows})

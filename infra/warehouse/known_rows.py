@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from infra.warehouse.manifests import Integers
-from infra.warehouse.row_hashes import HASH_TYPE, Hashes
+from infra.warehouse.row_hashes import HASH_TYPE, Hashes, halves_of
 from infra.warehouse.segments import Segment, read_hashes
 
 
@@ -20,7 +19,7 @@ class KnownRows:
 
     def __init__(self, folder: Path, segments: Sequence[Segment]) -> None:
         hashes = [read_hashes(folder, segment) for segment in segments]
-        first, second = _halves(np.concatenate([*hashes, np.empty(0, HASH_TYPE)]))
+        first, second = halves_of(np.concatenate([*hashes, np.empty(0, HASH_TYPE)]))
         order = np.argsort(first, kind="stable")
         self._first, self._second = first[order], second[order]
         self._segment = np.repeat(np.arange(len(hashes)), [len(part) for part in hashes])[order]
@@ -32,14 +31,9 @@ class KnownRows:
         segment, position = np.full(len(hashes), -1), np.full(len(hashes), -1)
         if len(self._first) == 0:
             return segment, position
-        first, second = _halves(hashes)
+        first, second = halves_of(hashes)
         place = np.minimum(np.searchsorted(self._first, first), len(self._first) - 1)
         is_known = (self._first[place] == first) & (self._second[place] == second)
         segment[is_known] = self._segment[place[is_known]]
         position[is_known] = self._position[place[is_known]]
         return segment, position
-
-
-def _halves(hashes: Hashes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    words = np.ascontiguousarray(hashes).view("<u8").reshape(-1, 2)
-    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from data_contracts.errors import NotFoundError, RecipeError
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.manifests import Integers
-from infra.warehouse.row_hashes import HASH_BYTES, HASH_TYPE, Hashes
+from infra.warehouse.row_hashes import HASH_BYTES, HASH_TYPE, Hashes, halves_of
 from infra.warehouse.segments import Segment, read_hashes, read_segment
 from infra.warehouse.warehouse import Warehouse
 
@@ -42,7 +42,7 @@ class HashSet:
     """
 
     def __init__(self, hashes: Hashes) -> None:
-        first, second = _words(hashes)
+        first, second = halves_of(hashes)
         order = np.argsort(first, kind="stable")
         self._first, self._second = first[order], second[order]
 
@@ -50,7 +50,7 @@ class HashSet:
         """[rows] Whether each is a member."""
         if len(self._first) == 0:
             return np.zeros(len(hashes), np.bool_)
-        first, second = _words(hashes)
+        first, second = halves_of(hashes)
         place = np.minimum(np.searchsorted(self._first, first), len(self._first) - 1)
         return (self._first[place] == first) & (self._second[place] == second)
 
@@ -146,8 +146,3 @@ def _begins_with(hashes: Hashes, digits: str) -> Mask:
         if part:
             mask &= (words[:, column] >> np.uint64(64 - 4 * len(part))) == np.uint64(int(part, 16))
     return mask
-
-
-def _words(hashes: Hashes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    words = np.ascontiguousarray(hashes).view("<u8").reshape(-1, 2)
-    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])

@@ -12,6 +12,7 @@ from itertools import pairwise
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from data_contracts.canonical import FINGERPRINT_LENGTH
 
@@ -51,21 +52,23 @@ class RowHasher:
         self._db.close()
 
 
+def words_of(hashes: Hashes) -> NDArray[np.uint64]:
+    """[rows, 2] Each hash as two little-endian 64-bit words, the same on every machine."""
+    return np.ascontiguousarray(hashes).view("<u8").reshape(-1, 2)
+
+
+def halves_of(hashes: Hashes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The first and the second word of each hash, each contiguous: [rows], [rows]."""
+    words = words_of(hashes)
+    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
+
+
 def fingerprint_of(columns: str, hashes: Iterable[Hashes]) -> str:
     """The fingerprint of rows with these columns (`columns_text`) and hashes, in order."""
     digest = hashlib.sha256(columns.encode())
     for part in hashes:
         digest.update(np.ascontiguousarray(part).view(np.uint8).data)
     return digest.hexdigest()[:FINGERPRINT_LENGTH]
-
-
-def fingerprint_rows(rows: pa.Table) -> str:
-    """Content of the rows, their order and their columns, as hexadecimal digits."""
-    hasher = RowHasher()
-    try:
-        return fingerprint_of(columns_text(rows.schema), [hasher.hash_rows(rows)])
-    finally:
-        hasher.close()
 
 
 def columns_text(schema: pa.Schema) -> str:

@@ -231,6 +231,8 @@ def test_a_mix_is_the_same_anywhere_and_records_its_recipe(terminal: Terminal, t
     origin = terminal.warehouse.get("train").origin
     assert origin["mixture"]["sources"][1] == {"dataset": "b@1", "weight": 2.5, "cap": None, "seed": None}
     assert "b@1" in terminal.type("card", "train")
+    assert "weight is nan" in terminal.type("mix", "x", "a=nan", code=2)
+    assert "The mix would have" in terminal.type("mix", "x", "a=1e300", code=2)
     assert "is none of the sources" in terminal.type("mix", "x", "a@1", "--cap", "c=3", code=2)
     printed = terminal.type("mix", "x", "a=0", "b@1=1", "--total", "30", code=2)
     assert "b@1 has 20 rows and would give 30" in printed
@@ -329,8 +331,6 @@ def test_damage_is_an_exit_code_and_a_table(terminal: Terminal) -> None:
         (("diff", "a", "b"), "No dataset a"),
         (("show", "chats@"), "names no version"),
         (("import", "chats", ""), "The source is empty"),
-        (("import", "chats", "x.jsonl", "--verifier", "nope"), "does not exist"),
-        (("mix", "train", "a=nan"), "No dataset a"),
         (("split", "a", "b", "b", "--count", "1"), "would mix up their versions"),
         (("split", "a", "a", "b", "--count", "1"), "would mix up their versions"),
         (("split", "a", "b", "c", "--fraction", "2"), "fraction is 2.0"),
@@ -402,6 +402,10 @@ def test_a_missing_or_damaged_ledger_is_named(terminal: Terminal) -> None:
     terminal.type("import", "chats", terminal.write("rows.jsonl", [_chat("a")]))
     path = terminal.home.ledger_path
     Ledger(path).require_sound()
+    for log in path.parent.glob("ledger.db-*"):
+        log.unlink()
+    path.write_bytes(b"no database" * 1000)
+    assert "ledger.db cannot be used" in terminal.type("verify", code=2)
     for other in path.parent.glob("ledger.db*"):
         other.unlink()
     assert "is missing" in terminal.type("list", code=2)

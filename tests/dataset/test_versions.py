@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from infra.warehouse.committing import Origin, Published
 from infra.warehouse.comparing import compare
 from infra.warehouse.integrity import find_damage
 from infra.warehouse.manifests import join_rows, read_manifest, write_manifest
-from infra.warehouse.row_hashes import fingerprint_rows
 from infra.warehouse.warehouse import Warehouse
+from tests.factories import fingerprint_rows
 
 Rows = list[dict[str, Any]]
 
@@ -206,20 +207,34 @@ def test_a_deleted_file_is_found_by_verify_and_on_read(warehouse: Warehouse, suf
         (warehouse.reader.read if suffix == ".parquet" else warehouse.reader.hashes)(version)
 
 
-def test_a_truncated_catalog_is_named_unless_nothing_is_lost(warehouse: Warehouse) -> None:
+def _cut(content: bytes) -> Iterator[bytes]:
+    return (content[: int(len(content) * share)] for share in (0.001, 0.2, 0.3, 0.4, 0.6, 0.8, 0.99))
+
+
+def _flip(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content) - 50_000, len(content) // 8):
+        flipped = bytearray(content)
+        for place in range(start, start + 50_000, 7):
+            flipped[place] ^= 0x41
+        yield bytes(flipped)
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip])
+def test_a_damaged_catalog_is_named_unless_nothing_is_lost(
+    warehouse: Warehouse, damage: Callable[[bytes], Iterator[bytes]]
+) -> None:
     for number in range(20):
         _publish(warehouse, _rows(number))
     path, before = warehouse.home.warehouse_path, warehouse.versions()
-    content = path.read_bytes()
     refused = 0
-    for share in (0.001, 0.2, 0.3, 0.4, 0.6, 0.8, 0.99):
-        path.write_bytes(content[: int(len(content) * share)])
+    for content in damage(path.read_bytes()):
+        path.write_bytes(content)
         try:
             assert _damage(warehouse) == []
             assert warehouse.versions() == before
         except HomeError:
             refused += 1
-    assert refused >= 3
+    assert refused >= 2
 
 
 def test_collecting_keeps_what_is_needed_and_removes_the_rest(warehouse: Warehouse) -> None:
@@ -412,25 +427,6 @@ def test_a_missing_catalog_is_named_and_nothing_is_collected(warehouse: Warehous
         with pytest.raises(HomeError, match="is missing or empty"):
             collect(warehouse.home, warehouse.catalog, ())
     assert sorted(warehouse.home.rows_dir.iterdir()) == files
-
-
-def test_a_damaged_block_of_the_catalog_is_named_unless_nothing_is_lost(warehouse: Warehouse) -> None:
-    for number in range(20):
-        _publish(warehouse, _rows(number))
-    path, before = warehouse.home.warehouse_path, warehouse.versions()
-    content = path.read_bytes()
-    refused = 0
-    for start in range(0, len(content) - 50_000, len(content) // 8):
-        damaged = bytearray(content)
-        for place in range(start, start + 50_000, 7):
-            damaged[place] ^= 0x41
-        path.write_bytes(damaged)
-        try:
-            assert _damage(warehouse) == []
-            assert warehouse.versions() == before
-        except HomeError:
-            refused += 1
-    assert refused >= 2
 
 
 def test_a_version_collected_meanwhile_is_no_damage_and_says_so_to_its_readers(

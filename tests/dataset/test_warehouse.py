@@ -14,8 +14,8 @@ import pytest
 from data_contracts.errors import DataError, HomeError, NotFoundError
 from data_contracts.rows import RowKind
 from infra.home import Home, open_home
-from infra.warehouse.row_hashes import fingerprint_rows
 from infra.warehouse.warehouse import Warehouse
+from tests.factories import fingerprint_rows
 
 ROWS: list[dict[str, Any]] = [{"prompt": "1+2", "n": 1}, {"prompt": "2+2", "n": 2}]
 
