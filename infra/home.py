@@ -17,7 +17,7 @@ import filelock
 
 from data_contracts.errors import HomeError
 
-HOME_FORMAT = 2
+HOME_FORMAT = 3
 """Raised when a home written by this version could not be read by the one before."""
 
 

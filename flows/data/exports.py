@@ -32,7 +32,9 @@ def export_version(
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns()}")
     if target.name.endswith((".jsonl", ".jsonl.gz")):
         with temporary.open("wb") as file:
-            _write_json_lines(pieces, gzip.GzipFile(fileobj=file) if target.suffix == ".gz" else file)
+            _write_json_lines(
+                pieces, gzip.GzipFile(fileobj=file, mode="wb") if target.suffix == ".gz" else file
+            )
     elif target.suffix in (".parquet", ".arrow"):
         _write_tables(pieces, temporary, target.suffix)
     elif target.suffix == "":

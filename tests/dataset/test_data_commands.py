@@ -227,7 +227,7 @@ def test_a_mix_is_the_same_anywhere_and_records_its_recipe(terminal: Terminal, t
     assert (
         terminal.json("mix", "again", "a=0.5", "b@1=2.5", "--seed", 3)["fingerprint"] == first["fingerprint"]
     )
-    assert first["fingerprint"] == "53f6e65502f3f9c1e3cb16c489294c66"
+    assert first["fingerprint"] == "6be653e541cc169a6c6da02ed6122435"
     origin = terminal.warehouse.get("train").origin
     assert origin["mixture"]["sources"][1] == {"dataset": "b@1", "weight": 2.5, "cap": None, "seed": None}
     assert "b@1" in terminal.type("card", "train")

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import multiprocessing
+import random
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from data_contracts.errors import DataError, HomeError, NotFoundError
 from data_contracts.rows import RowKind
 from infra.home import Home, open_home
+from infra.warehouse.row_hashes import RowHasher
 from infra.warehouse.warehouse import Warehouse
 from tests.factories import fingerprint_rows
 
@@ -87,13 +90,81 @@ def test_an_unknown_version_is_answered_with_the_known_versions(warehouse: Wareh
         warehouse.get("tiny.worked@3")
 
 
-def test_the_fingerprint_is_the_one_described() -> None:
-    """SHA-256 of the columns' names and types as JSON, then 16 bytes of the SHA-256 of every row's JSON."""
-    lines = [json.dumps(row, separators=(",", ":")) for row in ROWS]
-    hashes = b"".join(hashlib.sha256(line.encode()).digest()[:16] for line in lines)
-    columns = b'[["prompt", "string"], ["n", "int64"]]'
-    expected = hashlib.sha256(columns + hashes).hexdigest()[:32]
-    assert fingerprint_rows(pa.Table.from_pylist(ROWS)) == expected
+CHATS: list[dict[str, Any]] = [
+    {"source": "a", "n": 1, "messages": [{"role": "user", "content": "1+2"}, {"role": "é", "content": ""}]},
+    {"source": None, "n": 2, "messages": [{"role": None, "content": "null\0"}, None]},
+    {"source": "", "n": None, "messages": None},
+    {"source": "a", "n": 1, "messages": []},
+]
+
+
+def _hash_as_described(row: dict[str, Any]) -> bytes:
+    """16 bytes of the SHA-256 of: the names; text after its length; lists of records as a count and, for every
+    field, its name, its lengths and its texts; then the other columns as JSON after its length."""
+    content = json.dumps(list(row)).encode()
+    others: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "messages":
+            content += struct.pack("<q", -1 if value is None else len(value))
+            for field in ("role", "content"):
+                texts = [record and record[field] for record in value or []]
+                missing = [-2 if record is None else -1 for record in value or []]
+                content += json.dumps(field).encode()
+                content += b"".join(map(_length, texts, missing))
+                content += "".join(text or "" for text in texts).encode()
+        elif name in ("source", "prompt"):
+            content += _length(value, -1) + (value or "").encode()
+        else:
+            others[name] = value
+    if others:
+        document = json.dumps(others, separators=(",", ":"))
+        content += _length(document, 0) + document.encode()
+    return hashlib.sha256(content).digest()[:16]
+
+
+def _length(text: str | None, missing: int) -> bytes:
+    return struct.pack("<q", missing if text is None else len(text.encode()))
+
+
+@pytest.mark.parametrize("rows", [ROWS, CHATS])
+def test_the_fingerprint_is_the_one_described(rows: list[dict[str, Any]]) -> None:
+    """SHA-256 of the columns' names and types as JSON, then of the hash of every row."""
+    kinds = {"messages": "list<struct<role: string, content: string>>", "n": "int64"}
+    columns = json.dumps([[name, kinds.get(name, "string")] for name in rows[0]])
+    expected = hashlib.sha256(columns.encode() + b"".join(map(_hash_as_described, rows))).hexdigest()[:32]
+    assert fingerprint_rows(pa.Table.from_pylist(rows)) == expected
+
+
+def test_rows_hash_equal_when_and_only_when_they_are_equal() -> None:
+    """Thousands of rows of few, hostile values; the layout of their columns in memory is nothing to them."""
+    rng = random.Random(0)
+
+    def text() -> str | None:
+        return rng.choice([None, "", "a", "aa", "\0", "null", "é", '"}'])
+
+    def messages() -> list[dict[str, str | None] | None] | None:
+        records = [rng.choice([None, {"role": text(), "content": text()}]) for _ in range(rng.randint(0, 2))]
+        return rng.choice([None, records, records])
+
+    rows = [{"t": text(), "m": messages(), "n": rng.choice([None, 1, 2])} for _ in range(12_000)]
+    table = pa.Table.from_pylist(rows)
+    hashes = _hashes(table)
+    by_row = {json.dumps(row): digest for row, digest in zip(rows, hashes, strict=True)}
+    assert [by_row[json.dumps(row)] for row in rows] == hashes
+    assert len(set(by_row.values())) == len(by_row) > 2_000
+    order = rng.sample(range(len(rows)), 3_000)
+    assert _hashes(table.take(pa.array(order))) == [hashes[i] for i in order]
+    assert _hashes(table.slice(10_001, 700)) == hashes[10_001:10_701]
+    wide = pa.large_list(pa.struct([("role", pa.large_string()), ("content", pa.large_string())]))
+    assert _hashes(table.cast(pa.schema({"t": pa.large_string(), "m": wide, "n": pa.int16()}))) == hashes
+
+
+def _hashes(rows: pa.Table) -> list[bytes]:
+    hasher = RowHasher()
+    try:
+        return [item.tobytes() for item in hasher.hash_rows(rows)]
+    finally:
+        hasher.close()
 
 
 def test_every_difference_in_content_is_another_fingerprint() -> None:
