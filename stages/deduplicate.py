@@ -11,7 +11,6 @@ one number changed always are: what is `near` deserves a look where numbers matt
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from stages.characters import Flags, Positions
 from stages.near_pairs import near_pairs
+from stages.row_texts import exact_text
 from stages.shingles import shingle_sets, similarities, without_boilerplate
 from stages.words import Texts
 
@@ -117,8 +117,7 @@ def _silent(done: int, total: int) -> None:
 
 def exact_key(text: str) -> bytes:
     """Equal for texts that are exact duplicates; 16 bytes of BLAKE2b."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    return hashlib.blake2b(" ".join(folded.split()).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(exact_text(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _first_equal(sources: Sequence[NamedTexts]) -> Positions:

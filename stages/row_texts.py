@@ -1,5 +1,6 @@
 """What counts as the text of a row when rows are compared: its turns, one after the other."""
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ def columns_of_texts(kind: RowKind) -> list[str]:
         RowKind.sft: ["messages"],
         RowKind.pairs: ["prompt", "chosen", "rejected"],
     }.get(kind, ["prompt"])
+
+
+def exact_text(text: str) -> str:
+    """Equal for texts that are exact duplicates: NFC, case folded, every run of white space one space."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return " ".join(folded.split())
 
 
 def _joined(conversations: pa.ChunkedArray, *, without_last: bool = False) -> pa.ChunkedArray:

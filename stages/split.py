@@ -6,6 +6,7 @@ evaluation of 10 % should be 10 %. New groups can therefore move only the last o
 """
 
 import hashlib
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from data_contracts.errors import DataError
 from data_contracts.mixtures import HeldOutSplit
 from stages.draw import Hashes, as_written, draw_key, half_up, largest_remainder
+from stages.row_texts import exact_text
 
 Codes: TypeAlias = NDArray[np.int64]
 TextColumn: TypeAlias = pa.ChunkedArray | pa.StringArray
@@ -26,13 +28,15 @@ def held_out_rows(
 ) -> NDArray[np.bool_]:
     """[rows] True where a row is held out. `groups` and `strata`: one text per row, of `split`'s columns.
 
+    Groups whose texts are exact duplicates (`exact_text`) are one group.
+
     Strata share the target in proportion to their rows, by largest remainder. A group with rows in several strata
     counts whole where most of its rows are, the alphabetically first of equals. A group is passed over when it
     would overshoot its stratum's target by as much as is still missing; so a stratum of few large groups can end
     below or above its target, by less than its last group. Raises DataError for rows without a group or stratum,
     or when either side would be empty.
     """
-    group_codes, group_keys = _encoded(groups, split.group_by)
+    group_codes, group_keys = _encoded(groups, split.group_by, exact_text)
     sizes = np.bincount(group_codes, minlength=len(group_keys))
     group_strata = np.zeros(len(group_keys), np.int64)
     if strata is not None and split.stratify_by is not None:
@@ -88,8 +92,8 @@ def _majority(group_codes: Codes, row_strata: Codes, shape: tuple[int, int]) -> 
     return majority
 
 
-def _encoded(column: TextColumn, name: str) -> tuple[Codes, list[str]]:
-    """[rows] the place of each row's text among the distinct texts, which come in alphabetical order."""
+def _encoded(column: TextColumn, name: str, reading: Callable[[str], str] = str) -> tuple[Codes, list[str]]:
+    """[rows] the place of each row's text, as read, among the distinct ones, which come in alphabetical order."""
     if column.null_count:
         raise DataError(
             f"{column.null_count} of {len(column)} rows have no {name}.",
@@ -98,11 +102,11 @@ def _encoded(column: TextColumn, name: str) -> tuple[Codes, list[str]]:
         )
     chunked = column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])
     encoded = chunked.dictionary_encode().combine_chunks()
-    texts: list[str] = encoded.dictionary.to_pylist()
-    alphabetical = sorted(range(len(texts)), key=texts.__getitem__)
-    rank = np.empty(len(texts), np.int64)
-    rank[alphabetical] = np.arange(len(texts))
-    return rank[encoded.indices.to_numpy()], [texts[place] for place in alphabetical]
+    texts = [reading(text) for text in encoded.dictionary.to_pylist()]
+    alphabetical = sorted(set(texts))
+    place = {text: position for position, text in enumerate(alphabetical)}
+    rank = np.array([place[text] for text in texts], np.int64)
+    return rank[encoded.indices.to_numpy()], alphabetical
 
 
 def _keyed_hashes(texts: list[str], seed: int) -> Hashes:

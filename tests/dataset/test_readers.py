@@ -15,6 +15,7 @@ from infra.intake.batches import JSON_TEXT, RawBatch, SourceFile, is_json_text
 from infra.intake.fast_json import FastJson
 from infra.intake.files import find_files
 from infra.intake.json_lines import read_json_lines
+from infra.intake.query import read_query
 from infra.intake.reading import read_batches
 from infra.intake.sniffing import sniff_schema
 from infra.intake.streams import newlines_in
@@ -488,3 +489,30 @@ def test_public_datasets_are_read_whole_and_both_ways_alike() -> None:
             assert len(rows) == len(lines)
             exact = gathered(list(read_json_lines(file, schema, exact=True)), schema)
             assert exact == (rows, reasons)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "with a as (copy (select 42 x) to 'out.csv') select * from 'rows.jsonl'",
+        "select (with a as (copy (select 42 x) to 'out.csv') select 1) as x",
+        "select 1 as x; copy (select 42 x) to 'out.csv'",
+    ],
+)
+def test_a_query_that_would_write_is_refused(tmp_path: Path, sql: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"x": 1}\n')
+    with pytest.raises(DataError, match=r"does more than read: copy|has 2 statements"):
+        read_query(sql, tmp_path)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "with recursive n as (select 1 as x union all select x + 1 from n where x < 2) from n",
+        "select x from 'rows.jsonl' union all select 2 as x order by x",
+    ],
+)
+def test_a_query_that_reads_is_run(tmp_path: Path, sql: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"x": 1}\n')
+    assert read_query(sql, tmp_path)["x"].to_pylist() == [1, 2]

@@ -147,3 +147,9 @@ def test_what_cannot_be_split_is_refused(groups: list[Any], fields: dict[str, An
 def test_a_split_has_one_size(fields: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="The split has fraction"):
         HeldOutSplit(group_by="problem_id", **fields)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_texts_that_differ_only_in_case_or_spacing_are_one_group(seed: int) -> None:
+    mask = _held_out(["What is 1+2? ", *_names("p", 8), "what  is 1+2?\n"], fraction=0.5, seed=seed)
+    assert mask[0] == mask[-1]
