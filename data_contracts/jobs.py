@@ -46,6 +46,9 @@ class StageJob(Config):
 
     rows: tuple[RowsInput, ...] = ()
     compare_with: tuple[RowsInput, ...] = ()
+    verifiers: dict[str, str] = Field(default_factory=dict)
+    """Verifiers that the recipe adds: name and `package.module:RECORD`."""
+
     work_dir: Path
     """Scratch of this execution: progress, log, trainer checkpoints, and `output` once finished."""
 
@@ -64,6 +67,11 @@ class StageJob(Config):
     def training_rows_path(self) -> Path:
         """Which rows of which input reached the trainer, written by stages that train."""
         return self.work_dir / "training_rows.parquet"
+
+    @property
+    def rollouts_dir(self) -> Path:
+        """What the policy wrote while it was trained, with its verdicts: a Parquet file a round of sampling."""
+        return self.work_dir / "rollouts"
 
     @property
     def progress_path(self) -> Path:

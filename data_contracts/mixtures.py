@@ -94,9 +94,10 @@ class HeldOutSplit(Config):
     def _one_size(self) -> Self:
         if (self.fraction is None) == (self.count is None):
             raise DataError(
-                f"The split has fraction {self.fraction} and count {self.count}.",
-                "exactly one of fraction and count",
-                "Give a fraction such as 0.1, or a count of rows.",
+                f"The split has {'neither a' if self.count is None else 'both a'} fraction "
+                f"{'nor' if self.count is None else 'and'} a count.",
+                "one of them: a fraction such as 0.1, or a count of rows",
+                "Give --fraction or --count.",
             )
         return self
 

@@ -3,11 +3,15 @@
 Everything here decides a result and is part of a stage's identity.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler, Weight
+from data_contracts.rewards import Combination, Rewards, RewardTerm
+from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class LoRA(Config):
@@ -114,8 +118,15 @@ class GRPOConfig(TrainingConfig):
     """
 
     kind: Literal["grpo"] = "grpo"
-    rewards: dict[str, Weight] = Field(default={"problem": 1.0}, min_length=1)
-    """Verifiers and their weights. `problem` means the verifier each problem names."""
+    rewards: Rewards = {"problem": RewardTerm()}
+    """Verifiers with their weights. `problem` means the verifier each problem names."""
+
+    combine: Combination = "gate"
+    """How several rewards become one, which stays in [0, 1]. `gate`: their weighted mean where the first is
+    full, else 0, so that no format is paid for without a right answer."""
+
+    source_weights: dict[str, Share] = Field(default_factory=dict)
+    """What a full reward is worth by the problem's source, at most 1 (the default)."""
 
     learning_rate: float = Field(default=1e-6, gt=0)
     schedule: Literal["linear", "cosine", "constant"] = "constant"

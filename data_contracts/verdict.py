@@ -5,6 +5,16 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class PosedProblem:
+    """What a verifier may know of a problem besides its arguments."""
+
+    prompt: str
+    """All turns of the prompt, joined by a line break."""
+
+    ground_truth: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """`reward` lies in [0, 1]; `reason` is for people; `parts` are a verifier's named components."""
 

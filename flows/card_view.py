@@ -14,11 +14,16 @@ _SHOWN_VALUES = 5
 _SHOWN_CHARACTERS = 40
 
 
-def card_view(title: str, card: DataCard) -> Group:
-    """Everything the card says, for `Console.print`; its texts are shown on one line, control characters escaped."""
+def card_view(title: str, card: DataCard, withdrawn: int = 0) -> Group:
+    """Everything the card says, and how many rows were withdrawn since, for `Console.print`.
+
+    Its texts are shown on one line, control characters escaped.
+    """
     heading = Text.assemble((one_line(title), "bold"), f"  {card.rows:,} {card.kind} rows, ")
     heading.append(f"{_size(card.text_bytes)} of text")
     warnings = [Text(f"! {one_line(warning)}", style="yellow") for warning in card.warnings()]
+    if withdrawn:
+        warnings.insert(0, Text(f"! {_share(withdrawn, card.rows)} rows are withdrawn", style="yellow"))
     return Group(heading, *warnings, _facts(card), _lengths(card))
 
 

@@ -6,9 +6,12 @@ which is the same on every supported Python (`ast.dump` is not).
 
 import ast
 import functools
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from data_contracts.canonical import fingerprint
+from data_contracts.errors import DataError, RecipeError
 
 PROJECT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("stages", "infra")
@@ -19,6 +22,38 @@ _PACKAGES = ("stages", "infra")
 def code_fingerprint(module: str) -> str:
     """Fingerprint of `module` and of the project modules it imports, directly or not."""
     return fingerprint({name: _canonical_source(name) for name in sorted(closure(module))})
+
+
+def verifier_code(verifiers: Mapping[str, str]) -> dict[str, str]:
+    """For verifiers that a recipe adds: their record's name and what their file does."""
+    code: dict[str, str] = {}
+    for name, place in verifiers.items():
+        module, _, record = place.rpartition(":")
+        origin = module if module.endswith(".py") else _origin(name, module)
+        code[name] = f"{record} {_file_fingerprint(Path(origin))}"
+    return code
+
+
+def _origin(name: str, module: str) -> str:
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise RecipeError(
+            f"verifiers.{name}: Python finds no module {module!r}.",
+            "package.module:RECORD of an installed package, or file.py:RECORD",
+            "Install the package, or name the file relative to the recipe's folder.",
+        )
+    return spec.origin
+
+
+def _file_fingerprint(path: Path) -> str:
+    """Fingerprint of one file that is not of this project. Raises DataError when it cannot be read as Python."""
+    try:
+        return fingerprint(ast.unparse(_WithoutDocstrings().visit(ast.parse(path.read_text()))))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}.", "a Python file", "Correct its path.") from error
 
 
 def closure(module: str) -> set[str]:
@@ -52,8 +87,14 @@ def _imports(module: str) -> tuple[str, ...]:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value.partition(":")[0])  # a module that is loaded by its name, in another process
     ours = {name for name in names if name.split(".")[0] in _PACKAGES}
-    return tuple(sorted(name for name in ours if _source_path(name).is_file()))
+    return tuple(sorted(name for name in ours if _is_module(name)))
+
+
+def _is_module(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split(".")) and _source_path(name).is_file()
 
 
 @functools.cache

@@ -19,7 +19,8 @@ from infra.intake.whole_tables import normalise, read_file, select_rows
 from infra.ledger import Ledger
 from infra.warehouse.warehouse import Warehouse
 from stages.arithmetic import generate_examples, generate_problems
-from stages.verifiers.catalog import require_gradable
+from stages.verifiers.ground_truths import require_gradable
+from stages.verifiers.pool import shared_pool
 
 _GRADED_ROWS = 1000
 """Ground truths tried per dataset, evenly spread: symbolic verifiers take milliseconds each."""
@@ -86,7 +87,7 @@ def _require_gradable(name: str, table: pa.Table) -> None:
     positions = range(0, table.num_rows, stride)
     rows = table.select(list(Problem.model_fields)).take(pa.array(positions)).to_pylist()
     try:
-        require_gradable(Problem.model_validate(row) for row in rows)
+        require_gradable(rows, shared_pool())
     except DataError as error:
         every = f" (every {stride}th row was tried)" if stride > 1 else ""
         raise type(error)(f"Dataset {name}{every}: {error.found}", error.expected, error.do) from error

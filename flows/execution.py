@@ -164,6 +164,7 @@ class PipelineRun:
             else None,
             rows=tuple(results.rows_input(parent, weight) for parent, weight in node.rows.items()),
             compare_with=tuple(results.rows_input(parent, 1.0) for parent in node.compare_with),
+            verifiers=self.plan.recipe.verifiers,
             work_dir=self.home.work_dir / node.key,
             reference_cache_dir=self.home.reference_cache_dir,
             run=run.model_copy(update={"threads": threads}),

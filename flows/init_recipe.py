@@ -12,7 +12,8 @@ from data_contracts.errors import RecipeError
 from data_contracts.rows import Problem, RowKind
 from infra.intake.mapping import Defaults
 from infra.intake.whole_tables import normalise, read_file
-from stages.verifiers.catalog import require_gradable
+from stages.verifiers.ground_truths import require_gradable
+from stages.verifiers.pool import shared_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def recipe_text(recipe: Path, files: OwnFiles, counts: dict[str, int]) -> str:
 
 def _check_problems(table: pa.Table) -> None:
     rows = table.select(list(Problem.model_fields)).slice(0, 1000).to_pylist()
-    require_gradable(Problem.model_validate(row) for row in rows)
+    require_gradable(rows, shared_pool())
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -15,7 +15,7 @@ from data_contracts.canonical import fingerprint
 from data_contracts.errors import DataError, RecipeError
 from data_contracts.stage_configs import MODEL_KINDS, AnyConfig, EvaluateConfig, VerifyConfig
 from data_contracts.training_configs import TrainingConfig
-from flows.code_identity import code_fingerprint
+from flows.code_identity import code_fingerprint, verifier_code
 from flows.lineage.withdrawn_datasets import Withdrawn
 from flows.recipe import DatasetConfig, Recipe
 
@@ -30,6 +30,9 @@ _CODE = {
     "pairs": "stages.pairs",
     "select": "stages.select",
 }
+
+
+_JUDGING = frozenset({"verify", "audit", "grpo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,8 @@ def _node(
         "sources": dict(sources or {}),
         "code": {module: code_fingerprint(module) for module in code},
     }
+    if kind in _JUDGING and recipe.verifiers:
+        identity["verifiers"] = verifier_code(recipe.verifiers)
     return Node(
         name, kind, config, edges.start, edges.rows, edges.compare_with, identity, fingerprint(identity)
     )

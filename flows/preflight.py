@@ -9,13 +9,14 @@ import pyarrow as pa
 
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import DataError, HomeError, RecipeError
+from data_contracts.rewards import PROBLEM_VERIFIER
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from flows.datasets import BuiltRows, build_table
 from flows.nodes import Node
 from flows.plan import Action, Plan, Step, output_path
-from flows.recipe import DatasetConfig
+from flows.recipe import DatasetConfig, Recipe
 from infra.home import Home, free_bytes
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -42,6 +43,7 @@ def require_sound(plan: Plan, home: Home) -> Prepared:
     steps = {step.node.name: step for step in plan.steps if step.action is not Action.later}
     for step in steps.values():
         _require_batches(step.node, plan)
+        _require_rewards(plan.recipe, step.node)
         _require_sampler(step.node)
     _require_template(plan)
     _require_disk(plan, home)
@@ -135,19 +137,25 @@ def _require_batches(node: Node, plan: Plan) -> None:
         micro_batch_size(rows_per_step(node.config), tokens_per_row(node.config), plan.recipe.run)
     except RecipeError as error:
         raise RecipeError(f"Stage {node.name}: {error.found}", error.expected, error.do) from error
-    for name in node.config.rewards if isinstance(node.config, GRPOConfig) else ():
-        _require_verifier(node.name, name)
 
 
-def _require_verifier(stage: str, name: str) -> None:
-    from stages.verifiers.catalog import VERIFIERS
+def _require_rewards(recipe: Recipe, node: Node) -> None:
+    if not isinstance(node.config, GRPOConfig):
+        return
+    from stages.verifiers.catalog import Catalog
 
-    if name != "problem" and name not in VERIFIERS:
-        raise RecipeError(
-            f"Stage {stage}: there is no verifier {name!r}.",
-            f"problem (the verifier each problem names), or one of {', '.join(VERIFIERS)}",
-            f"Correct stages.{stage}.rewards.",
-        )
+    catalog = Catalog(recipe.verifiers)
+    for name, term in node.config.rewards.items():
+        if name == PROBLEM_VERIFIER:
+            continue
+        try:
+            catalog.arguments(name, json.dumps(term.arguments))
+        except (RecipeError, DataError) as error:
+            raise RecipeError(
+                f"stages.{node.name}.rewards.{name}: {error.found}",
+                f"{PROBLEM_VERIFIER} (the verifier each problem names), or {error.expected}",
+                error.do,
+            ) from error
 
 
 def _require_sampler(node: Node) -> None:

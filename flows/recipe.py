@@ -21,6 +21,9 @@ from data_contracts.training_configs import LoRA, TrainingConfig
 from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt
 
 
+VerifierPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class DatasetConfig(Config):
     """Where a dataset's rows come from: exactly one of `path`, `version`, `hub`, `generate`, `sql`."""
 
@@ -85,6 +88,9 @@ class Recipe(Config):
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     stages: dict[Name, Annotated[StageConfig, Field()]] = Field(min_length=1)
     evaluate: EvaluateConfig | None = None
+    verifiers: dict[Name, VerifierPlace] = Field(default_factory=dict)
+    """Verifiers of your own: `package.module:RECORD`, or `file.py:RECORD` relative to the recipe's folder."""
+
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")

@@ -107,6 +107,12 @@ def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
     for section in sections:
         if isinstance(section, dict) and isinstance(section.get("path"), str):
             section["path"] = str(folder / Path(section["path"]).expanduser())
+    verifiers = document.get("verifiers")
+    if isinstance(verifiers, dict):
+        for name, place in list(verifiers.items()):
+            module, _, record = str(place).rpartition(":")
+            if module.endswith(".py"):
+                verifiers[name] = f"{folder / Path(module).expanduser()}:{record}"
 
 
 def _values(section: Any) -> list[Any]:

@@ -108,6 +108,11 @@ class Results:
             publish_directory(job.output_dir, kept)
             if job.training_rows_path.exists():  # the base reads no rows
                 keep_training_rows(self._home, self._input_key(node), job.training_rows_path)
+            if job.rollouts_dir.exists():
+                name, rollouts = f"{self._output_name(node)}.rollouts", pq.read_table(job.rollouts_dir)
+                document["rollouts"] = str(
+                    self._warehouse.publish(name, RowKind.rollouts, rollouts, node.key)
+                )
             version = self._register(node, kept, mlflow_run)
             return self._record(node, version, result.fingerprint, document, seconds)
         table = pq.read_table(job.output_dir / "rows.parquet")

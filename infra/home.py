@@ -16,6 +16,7 @@ from pathlib import Path
 import filelock
 
 from data_contracts.errors import HomeError
+from infra.being_written import path_to_write
 
 HOME_FORMAT = 3
 """Raised when a home written by this version could not be read by the one before."""
@@ -216,7 +217,7 @@ def free_bytes(home: Home) -> int:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write beside, sync, rename: a reader sees the old content or the new, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    temporary = path_to_write(path.parent)
     with temporary.open("w") as file:
         file.write(text)
         file.flush()

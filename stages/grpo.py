@@ -1,6 +1,5 @@
 """GRPO with verifiable rewards: sample groups of completions, verify them, follow the better ones."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,15 @@ from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_r
 from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import GRPOConfig
-from stages.handoff import encode_all, require_end_of_sequence, require_same_template
+from stages.handoff import (
+    encode_all,
+    require_end_of_sequence,
+    require_same_template,
+    stop_token_ids,
+)
 from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
+from stages.rewards import VerifiedReward
 from stages.training import (
     drawn_counts,
     dropped_note,
@@ -26,13 +31,9 @@ from stages.training import (
     trainer_arguments,
 )
 from stages.verdicts import VerdictCounter
+from stages.verifiers.pool import shared_pool
 
-PROBLEM_VERIFIER = "problem"
-"""The name that stands for the verifier each problem names."""
-
-_COLUMNS = ["prompt", "ground_truth", "verifier", "arguments"]
-
-RewardFunction = Callable[..., list[float | None]]
+_COLUMNS = ["problem_id", "prompt", "ground_truth", "verifier", "arguments", "source"]
 
 
 def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
@@ -52,11 +53,18 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     require_enough_rows(len(kept), prompts_per_round, "problems", notes)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
     accumulation = rows_per_step(config) // micro_batch
-    counter = VerdictCounter()
+    counter = VerdictCounter(shared_pool(job.verifiers))
+    reward = VerifiedReward(
+        config,
+        counter,
+        job.rollouts_dir,
+        job.start.fingerprint,
+        stop_token_ids(job.start.path, tokenizer),
+    )
     progress = ProgressCallback(ProgressFile(job.progress_path), "grpo")
     trainer = GRPOTrainer(
         model=load_policy(job, config),
-        reward_funcs=[reward_function(name, counter) for name in config.rewards],
+        reward_funcs=[reward],
         args=TRLConfig(
             **trainer_arguments(job, config, config.steps),
             per_device_train_batch_size=micro_batch,
@@ -64,7 +72,6 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
             steps_per_generation=config.steps_per_generation * accumulation,
             num_generations=config.group_size,
             num_iterations=config.num_iterations,
-            reward_weights=list(config.rewards.values()),
             beta=config.beta,
             epsilon=config.epsilon_low,
             epsilon_high=config.epsilon_high,
@@ -98,34 +105,6 @@ def _learned_nothing(trainer: GRPOTrainer) -> bool:
         log["frac_reward_zero_std"] for log in trainer.state.log_history if "frac_reward_zero_std" in log
     ]
     return bool(shares) and min(shares) == 1
-
-
-def reward_function(name: str, counter: VerdictCounter) -> RewardFunction:
-    """A verifier as TRL wants it: columns in, one reward per completion out, None where none could be had."""
-
-    def reward(
-        completions: list[list[dict[str, str]]],
-        ground_truth: list[str],
-        verifier: list[str],
-        arguments: list[str],
-        **_: Any,
-    ) -> list[float | None]:
-        verdicts = [
-            counter.verify(
-                problem_verifier if name == PROBLEM_VERIFIER else name,
-                problem_arguments if name in (PROBLEM_VERIFIER, problem_verifier) else "{}",
-                completion[-1]["content"],
-                truth,
-            )
-            for completion, truth, problem_verifier, problem_arguments in zip(
-                completions, ground_truth, verifier, arguments, strict=True
-            )
-        ]
-        counter.require_few_failures()
-        return [None if verdict is None else verdict.reward for verdict in verdicts]
-
-    reward.__name__ = name
-    return reward
 
 
 def _sampler_arguments(config: GRPOConfig) -> dict[str, Any]:

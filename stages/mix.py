@@ -76,8 +76,8 @@ def source_counts(mixture: Mixture, num_rows: Mapping[str, int]) -> list[int]:
         _require_enough(mixture, sizes, counts)
     if sum(counts) > _MOST_ROWS:
         raise DataError(
-            f"The mix would have {sum(counts):.3g} rows.",
-            f"at most {_MOST_ROWS:,}",
+            f"The mix would have more than {_MOST_ROWS:,} rows.",
+            "a number that a machine can hold",
             "Lower the weights or the total.",
         )
     if sum(counts) == 0:

@@ -1,13 +1,14 @@
 """Verdicts in bulk: infrastructure never poisons a reward.
 
-A verifier's own limit is a verdict (reward 0 with that reason). A verifier process that died is no verdict:
-the completion is left out and counted, and above one per cent the stage fails.
+A verifier's own limit is a verdict (reward 0 with that reason). A verifier that failed is no verdict: the
+completion is left out and counted, and above one per cent the stage fails.
 """
 
+from collections.abc import Sequence
+
 from data_contracts.errors import StageError
-from data_contracts.verdict import Verdict
-from stages.verifiers.catalog import verify
-from stages.verifiers.worker import VerifierDiedError
+from stages.verifiers.pool import VerifierPool
+from stages.verifiers.submission import Outcome, Submission
 
 _FAILURES_ALLOWED = 0.01
 _MIN_VERDICTS = 200
@@ -17,24 +18,29 @@ _MIN_VERDICTS = 200
 class VerdictCounter:
     """Gives verdicts and counts those that could not be had."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: VerifierPool) -> None:
+        self._pool = pool
         self.asked = 0
         self.failed = 0
+        self._last_failure = ""
 
-    def verify(self, verifier: str, arguments: str, completion: str, ground_truth: str) -> Verdict | None:
-        """The verdict, or None when the verifier's process died twice."""
-        self.asked += 1
-        try:
-            return verify(verifier, arguments, completion, ground_truth)
-        except VerifierDiedError:
-            self.failed += 1
-            return None
+    def verify_all(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """One outcome each. Raises DataError where a problem cannot be checked, whatever the completion."""
+        outcomes = self._pool.verify_all(submissions)
+        for outcome in outcomes:
+            if outcome.fault is not None:
+                raise outcome.fault
+            if outcome.verdict is None:
+                self.failed += 1
+                self._last_failure = outcome.failure
+        self.asked += len(outcomes)
+        return outcomes
 
     def require_few_failures(self) -> None:
         """Raise StageError when more than one per cent of the verdicts could not be had."""
         if self.failed > _FAILURES_ALLOWED * max(self.asked, _MIN_VERDICTS):
             raise StageError(
-                f"{self.failed} of {self.asked} verdicts could not be had: the verifier's process died.",
+                f"{self.failed} of {self.asked} verdicts could not be had: {self._last_failure}.",
                 f"at most {_FAILURES_ALLOWED:.0%}",
-                "See the stage's log; out of memory is the usual cause.",
+                "`burnish verifier check` tries a verifier; for a process that dies, look for a lack of memory.",
             )

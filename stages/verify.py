@@ -25,6 +25,8 @@ from stages.mixed_rows import read_mixed_rows
 from stages.progress import ProgressFile
 from stages.sampling import Sample, sample_completions, sample_with_vllm
 from stages.verdicts import VerdictCounter
+from stages.verifiers.pool import shared_pool
+from stages.verifiers.submission import submission
 
 Row = dict[str, Any]
 
@@ -58,37 +60,31 @@ def verify_model(job: StageJob, config: VerifyConfig) -> StageResult:
     assert job.start is not None and job.base is not None
     problems = _problems(job, config)
     progress = ProgressFile(job.progress_path, "completion")
-    counter = VerdictCounter()
+    counter = VerdictCounter(shared_pool(job.verifiers))
     rollouts: list[Row] = []
-    excluded = 0
     for batch in _samples(job, config, problems):
-        for sample in batch:
-            problem = problems[sample.prompt]
-            verdict = counter.verify(
-                problem["verifier"], problem["arguments"], sample.text, problem["ground_truth"]
-            )
-            if verdict is None:
-                excluded += 1
-                continue
-            rollouts.append(
-                {
-                    **problem,
-                    "sample": sample.number,
-                    "completion": sample.text,
-                    "completion_ids": list(sample.token_ids),
-                    "finished": sample.finished,
-                    "reward": verdict.reward,
-                    "reason": verdict.reason,
-                    "parts": json.dumps(dict(verdict.parts), sort_keys=True),
-                    "model": job.start.fingerprint,
-                    "temperature": config.temperature,
-                    "top_p": config.top_p,
-                }
-            )
-        progress.report(len(rollouts) + excluded, len(problems) * config.samples, _running(rollouts))
+        asked = [submission(problems[sample.prompt], sample.text) for sample in batch]
+        for sample, outcome in zip(batch, counter.verify_all(asked), strict=True):
+            if (verdict := outcome.verdict) is not None:
+                rollouts.append(
+                    {
+                        **problems[sample.prompt],
+                        "sample": sample.number,
+                        "completion": sample.text,
+                        "completion_ids": list(sample.token_ids),
+                        "finished": sample.finished,
+                        "reward": verdict.reward,
+                        "reason": verdict.reason,
+                        "parts": json.dumps(dict(verdict.parts), sort_keys=True),
+                        "model": job.start.fingerprint,
+                        "temperature": config.temperature,
+                        "top_p": config.top_p,
+                    }
+                )
+        progress.report(counter.asked, len(problems) * config.samples, _running(rollouts))
     counter.require_few_failures()
     metrics = {**summarise(rollouts, config.samples), **_compare(job, rollouts)}
-    notes = [f"{excluded} completions without a verdict left out"] if excluded else []
+    notes = [f"{counter.failed} completions without a verdict left out"] if counter.failed else []
     return write_rows(job, pa.Table.from_pylist(rollouts, schema=ROLLOUT_SCHEMA), metrics, notes)
 
 

@@ -283,6 +283,8 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
     | {
         "schedule": "linear",
         "rewards": {"format": 1},
+        "combine": "sum",
+        "source_weights": {"gsm8k": 0.5},
         "steps": 24,
         "prompts_per_step": 32,
         "group_size": 4,
@@ -340,7 +342,7 @@ _DECIDE_NOTHING: dict[type[Config], set[str]] = {
     stage_configs.RunSettings: set(stage_configs.RunSettings.model_fields),
     Recipe: {"name", "run"},
 }
-_WALKED_BELOW = {"datasets", "stages", "evaluate", "run", "name"}
+_WALKED_BELOW = {"datasets", "stages", "evaluate", "run", "name", "verifiers"}
 """Fields of Recipe that hold configs of their own, or name what is published."""
 
 CASES = [(config, field) for config, fields in CHANGES.items() for field in fields]
@@ -414,6 +416,21 @@ def _observed(config: type[Config]) -> str:
         stage_configs.EvaluateConfig: "base.evaluate",
         Recipe: "base",
     }.get(config, "walked")
+
+
+def test_a_verifier_that_the_recipe_adds_is_in_the_key_of_what_judges_and_of_nothing_else(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("OWN = 1")
+    before, added = _keys(), _keys({"verifiers": {"own": f"{file}:OWN"}})
+    file.write_text("OWN = 1  # the same to Python")
+    commented = _keys({"verifiers": {"own": f"{file}:OWN"}})
+    file.write_text("OWN = 2")
+    changed = _keys({"verifiers": {"own": f"{file}:OWN"}})
+    for name in ("check", "grpo"):
+        assert len({before[name], added[name], changed[name]}) == 3
+    assert (added, before["sft"]) == (commented, changed["sft"])
 
 
 def test_the_name_of_a_recipe_or_stage_decides_nothing() -> None:

@@ -52,18 +52,24 @@ def _job(folder: Path, config: Any, base: ModelInput, **changes: Any) -> StageJo
         ]
     else:
         kind = RowKind.problems
-        rows = [
-            {
-                "prompt": _messages(a, b)[:1],
-                "ground_truth": "",
-                "verifier": "format",
-                "arguments": '{"max_characters": 11}',
-            }
-            for a, b in SUMS
-        ]
+        rows = _problems({"max_characters": 11})
     job = make_job(folder, config, [write_input(folder, "rows", kind, rows)])
     job.work_dir.mkdir()
     return job.model_copy(update={"start": base, "base": base} | changes)
+
+
+def _problems(condition: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "problem_id": f"{a}+{b}",
+            "prompt": _messages(a, b)[:1],
+            "ground_truth": "",
+            "verifier": "format",
+            "arguments": json.dumps(condition),
+            "source": "sums",
+        }
+        for a, b in SUMS
+    ]
 
 
 def _made(job: StageJob, result: StageResult) -> ModelInput:
@@ -190,12 +196,7 @@ def test_grpo_says_when_no_reward_ever_differed(base: ModelInput, tmp_path: Path
     config = _grpo()
     for number, (condition, notes) in enumerate([({"contains": ["z" * 20]}, 1), ({"max_characters": 11}, 0)]):
         job = _job(tmp_path / str(number), config, base)
-        rows = [
-            {"prompt": _messages(a, b)[:1], "ground_truth": "", "verifier": "format"}
-            | {"arguments": json.dumps(condition)}
-            for a, b in SUMS
-        ]
-        given = write_input(tmp_path, f"rows{number}", RowKind.problems, rows)
+        given = write_input(tmp_path, f"rows{number}", RowKind.problems, _problems(condition))
         result = train_grpo(job.model_copy(update={"rows": (given,)}), config)
         assert ["nothing was learned" in note for note in result.notes] == [True] * notes
 

@@ -6,14 +6,15 @@ import sys
 import traceback
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
-from rich.console import Console
 
 from data_contracts.errors import BurnishError, RecipeError
 from flows.cli import lineage_commands, look, model_commands, recipe_commands, run_commands, serving
-from flows.cli.context import plain_text
+from flows.cli.command_line import read_argument, told
+from flows.cli.context import plain_console
 from flows.cli.data_app import data
+from flows.faults import first_fault
 
 app = App(
     name="burnish",
@@ -29,6 +30,8 @@ app = App(
         burnish chat tiny.grpo@champion
     """,
     help_format="markdown",
+    default_parameter=Parameter(converter=read_argument),
+    error_formatter=told,
 )
 for group, commands in {
     "Run": (run_commands.run, run_commands.plan, recipe_commands.init, recipe_commands.recipes),
@@ -60,31 +63,39 @@ def main() -> None:
 
 def execute(arguments: list[str]) -> int:
     """Run one command line in this process; returns its exit code."""
-    errors = Console(stderr=True, soft_wrap=True)
+    errors = plain_console(stderr=True)
     try:
+        _require_text(arguments)
         result = app(arguments, exit_on_error=False, error_console=errors, result_action="return_value")
     except CycloptsError:
         return 2
     except BurnishError as error:
-        errors.print(plain_text(str(error)), highlight=False)
+        errors.print(str(error), soft_wrap=True)
         return error.exit_code
     except ValidationError as error:
-        errors.print(plain_text(_first_fault(error)), highlight=False)
-        return RecipeError.exit_code
+        mistake = RecipeError(*first_fault(error))
+        errors.print(str(mistake), soft_wrap=True)
+        return mistake.exit_code
     except KeyboardInterrupt:
         errors.print("Interrupted.")
         return 130
     except (BrokenPipeError, SystemExit) as error:  # the reader of a pipe, `head` say, has seen enough
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         result = 0
     return result if isinstance(result, int) else 0
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, fault['loc']))} is {fault['input']!r}: {fault['msg']}."
+def _require_text(arguments: list[str]) -> None:
+    """Refuse what no database, file or terminal could take: bytes that are not UTF-8 come as lone surrogates."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise RecipeError(
+                f"The argument {argument!r} is not UTF-8.", "text in UTF-8", "Name it otherwise."
+            ) from error
 
 
 def _leave(code: int) -> NoReturn:

@@ -11,14 +11,14 @@ from flows.data.contamination import excerpt
 
 
 def findings_view(document: dict[str, Any], show: int) -> Group:
-    """How many rows of each kind, then the strongest findings that count, then of the others."""
+    """How many rows of each kind, found and counted, then the strongest findings that count, then of the others."""
     kinds = Table(
         title=f"{document['searched']} against {', '.join(document['against'])}", title_justify="left"
     )
-    for heading in ("kind", "rows", "counts"):
-        kinds.add_column(heading, justify="right" if heading == "rows" else "left")
+    for heading in ("kind", "rows found", "of them counted"):
+        kinds.add_column(heading, justify="left" if heading == "kind" else "right")
     for kind, rows in document["rows_by_kind"].items():
-        kinds.add_row(kind, f"{rows:,}", "yes" if kind in document["settings"]["counted"] else "listed only")
+        kinds.add_row(kind, f"{rows:,}", f"{document['counted_rows_by_kind'].get(kind, 0):,}")
     parts: list[RenderableType] = [kinds if document["rows_by_kind"] else Text("Nothing was found.")]
     ranked = sorted(document["findings"], key=_strength)
     parts += [_side_by_side(finding) for finding in ranked[:show]]

@@ -1,12 +1,15 @@
-"""What most commands begin with: this home, its ledger, a console."""
+"""What most commands begin with: this home, its ledger, a console on which no text can act."""
 
 import json
 import os
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from data_contracts.errors import HomeError, NotFoundError
@@ -31,17 +34,43 @@ def open_context() -> Context:
             "the SQLite file that Burnish wrote",
             "Restore it from a backup, or set BURNISH_HOME to another directory.",
         )
-    return Context(home, Ledger(home.ledger_path), Console())
+    return Context(home, Ledger(home.ledger_path), SafeConsole(emoji=False))
 
 
 def print_json(value: Any) -> None:
     """For programs: one JSON document on standard output, nothing else."""
-    Console(soft_wrap=True, highlight=False, markup=False, no_color=True).print(json.dumps(value, indent=2))
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+class SafeConsole(Console):
+    """Shows control characters, and those that turn the direction of writing, instead of obeying them.
+
+    Rich sends every string through `render_str` and everything it draws through `render`.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(_visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=_visible(segment.text))
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """For text of data and of the command line: strings mean themselves, colours come as `Text` alone."""
+    return SafeConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def plain_text(text: str) -> Text:
     """Model text is hostile: no markup, no control characters that move the cursor or colour the terminal."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text))
+    return Text(_visible(text))
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def find_run(ledger: Ledger, wanted: str | None) -> Run:

@@ -1,20 +1,16 @@
 """`burnish data dedupe` and `decontaminate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.table import Table
 
 from data_contracts.errors import RecipeError
-from flows.cli.context import print_json
-from flows.cli.data_context import DataContext, NewName, open_data, require_new_name, rows_line
+from flows.cli.context import plain_console, print_json
+from flows.cli.data_context import NewName, open_data, print_made, require_new_name, rows_line
 from flows.cli.run_commands import Json
-
-if TYPE_CHECKING:
-    from infra.warehouse.catalog import DatasetVersion
 
 
 def dedupe(
@@ -45,6 +41,8 @@ def dedupe(
     require_new_name(name)
     if not sources:
         raise RecipeError("No version to compare is named.", "one or more of NAME@VERSION", "")
+    if not 0 < threshold <= 1:
+        raise RecipeError(f"--threshold is {threshold}.", "a similarity above 0, at most 1", "")
     from flows.data.making import Maker
 
     context = open_data()
@@ -58,8 +56,10 @@ def dedupe(
     if json:
         print_json({"version": str(made.version), "removed": counts, "clusters": listed})
         return
-    _print_version(
-        context, made.version, f"{counts['exact']:,} exact and {counts['near']:,} near repetitions removed"
+    print_made(
+        context.warehouse,
+        made,
+        f", {counts['exact']:,} exact and {counts['near']:,} near repetitions removed",
     )
     if listed:
         table = Table(title=f"Largest of {found.clusters.num_rows:,} clusters", title_justify="left")
@@ -69,7 +69,7 @@ def dedupe(
             table.add_row(
                 f"{cluster['source']} row {cluster['row']}", str(cluster["size"]), str(cluster["exact"])
             )
-        context.console.print(table)
+        plain_console().print(table)
 
 
 def decontaminate(
@@ -108,9 +108,17 @@ def decontaminate(
     if fail_above is not None and not 0 <= fail_above <= 1:
         raise RecipeError(f"--fail-above is {fail_above}.", "a share of the rows, from 0 to 1", "")
     from flows.cli.contamination_view import findings_view
-    from flows.data.contamination import AllowList, findings_document, settings_of, write_report
+    from flows.data.contamination import (
+        AllowList,
+        findings_document,
+        require_place,
+        settings_of,
+        write_report,
+    )
     from flows.data.making import Maker
 
+    if report is not None:
+        require_place(report)
     context = open_data()
     maker = Maker(context.warehouse, context.ledger)
     settings = settings_of(frozenset(method), other_numbers, AllowList.read(allow))
@@ -127,19 +135,12 @@ def decontaminate(
     if json:
         print_json({"version": str(made.version) if made else None, **document})
         return 1 if fails else 0
-    context.console.print(findings_view(document, show))
+    plain_console().print(findings_view(document, show))
     if made is None:
-        Console(stderr=True).print(
+        plain_console(stderr=True).print(
             f"{share:.3%} of the rows are contaminated, more than {fail_above:.3%}: nothing was made.",
-            highlight=False,
             soft_wrap=True,
         )
         return 1
-    _print_version(context, made.version, f"{len(found.contaminated_rows):,} contaminated rows removed")
+    print_made(context.warehouse, made, f", {len(found.contaminated_rows):,} contaminated rows removed")
     return 0
-
-
-def _print_version(context: DataContext, version: "DatasetVersion", what: str) -> None:
-    context.console.print(
-        f"[bold]{version}[/]: {version.num_rows:,} rows, {what}", highlight=False, soft_wrap=True
-    )

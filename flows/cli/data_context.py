@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from data_contracts.errors import RecipeError
-from flows.cli.context import open_context
+from flows.cli.context import open_context, plain_console
 from infra.home import Home
 from infra.ledger import Ledger
 
 if TYPE_CHECKING:
+    from infra.warehouse.committing import Published
     from infra.warehouse.warehouse import Warehouse
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -53,6 +55,17 @@ def require_new_name(name: str) -> str:
             "Names with a dot belong to the datasets of pipelines.",
         )
     return name
+
+
+def print_made(warehouse: "Warehouse", made: "Published", what: str = "") -> None:
+    """The version and how many rows it has; and when these were there already, which one its name means."""
+    version = made.version
+    sentence = Text.assemble((str(version), "bold"), f": {version.num_rows:,} rows{what}.")
+    if not made.is_new:
+        newest = warehouse.get(version.name)
+        sentence.append(" It was there already")
+        sentence.append("." if newest.version == version.version else f"; the newest is {newest}.")
+    plain_console().print(sentence, soft_wrap=True)
 
 
 class RowsLine:

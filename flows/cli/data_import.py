@@ -110,8 +110,17 @@ def quarantine(
         burnish data quarantine chats --export bad.jsonl
         burnish data quarantine chats --fix --source bad.jsonl
     """
+    if not fix and (map or source is not None):
+        raise RecipeError(
+            f"{'--map' if map else '--source'} was given without --fix, so it would change nothing.",
+            "--fix, which tries the rows again",
+            f"Type: burnish data quarantine {name} --fix {'--map COLUMN=EXPRESSION' if map else f'--source {source}'}",
+        )
+    if fix and export is not None:
+        raise RecipeError("--fix and --export were given together.", "one of them", "Export first, then fix.")
+    from flows.data.fixing import fix_quarantine
     from flows.data.imports import Target
-    from flows.data.quarantine import export_bad_rows, fix_quarantine, quarantined
+    from flows.data.quarantine import export_bad_rows, quarantined
 
     context = open_data()
     if export is not None:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
-from flows.cli.context import print_json
+from flows.cli.context import plain_console, print_json
 from flows.cli.data_context import Reference, open_data, rows_line
 from flows.cli.run_commands import Json
 
@@ -23,8 +23,13 @@ def tag(
         burnish data card chats@golden
     """
     context = open_data()
+    before = context.warehouse.tags()
     found = context.warehouse.tag(version, name)
-    context.console.print(f"{found} is {found.name}@{name}.", highlight=False, soft_wrap=True)
+    moved = [
+        n for (of, n), tags in before.items() if of == found.name and name in tags and n != found.version
+    ]
+    was = "".join(f", which was {found.name}@{number} until now" for number in moved)
+    plain_console().print(f"{found} is {found.name}@{name}{was}.", soft_wrap=True)
 
 
 def export(
@@ -44,14 +49,19 @@ def export(
     context = open_data()
     found = context.warehouse.get(version)
     from flows.data.exports import export_version
+    from flows.lineage.withdrawal import num_withdrawn
 
     with rows_line(str(found)) as line:
         export_version(
             context.warehouse, found, target, lambda done, total: line.show(done, total, "rows written")
         )
-    context.console.print(
-        f"Wrote {found.num_rows:,} rows of {found} to {target}.", highlight=False, soft_wrap=True
-    )
+    plain_console().print(f"Wrote {found.num_rows:,} rows of {found} to {target}.", soft_wrap=True)
+    if withdrawn := num_withdrawn(context.ledger, context.warehouse, found):
+        plain_console(stderr=True).print(
+            f"{withdrawn:,} of them are withdrawn: a version never changes. "
+            f"`burnish data mix NEW {found}` makes one without them.",
+            soft_wrap=True,
+        )
 
 
 def verify(
@@ -96,18 +106,17 @@ def verify(
             }
         )
         return 1 if damage else 0
+    console = plain_console()
     if not damage:
-        context.console.print(
-            f"{len(versions)} versions are as they were published.", highlight=False, soft_wrap=True
-        )
+        console.print(f"{len(versions)} versions are as they were published.", soft_wrap=True)
         return 0
     table = Table(title="Damage", title_justify="left")
     for heading in ("found", "versions affected", "models trained on them"):
         table.add_column(heading, overflow="fold")
     for found, models in zip(damage, affected, strict=True):
         table.add_row(found.found, ", ".join(map(str, found.versions)), ", ".join(models))
-    context.console.print(table)
-    context.console.print("Restore the files from a backup, or import their sources again.")
+    console.print(table)
+    console.print("Restore the files from a backup, or import their sources again.")
     return 1
 
 
@@ -144,12 +153,12 @@ def gc(
             }
         )
         return
+    console = plain_console()
     done = "Removed" if apply else "Would remove"
     for version in found.versions:
-        context.console.print(f"  {version}: {version.num_rows:,} rows", highlight=False, soft_wrap=True)
-    context.console.print(
+        console.print(f"  {version}: {version.num_rows:,} rows", soft_wrap=True)
+    console.print(
         f"{done} {len(found.versions)} versions and {len(found.files)} files, {found.num_bytes / 1e6:,.1f} MB."
         + ("" if apply or not (found.files or found.versions) else " Add --apply to do it."),
-        highlight=False,
         soft_wrap=True,
     )

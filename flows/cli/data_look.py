@@ -8,8 +8,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from flows.cli.context import plain_text, print_json
+from data_contracts.errors import RecipeError
+from flows.cli.context import plain_console, print_json
 from flows.cli.data_context import DataContext, Reference, open_data
 from flows.cli.run_commands import Json
 
@@ -39,7 +41,7 @@ def list_versions(*, json: Json = False) -> None:
         table.add_column(heading, overflow="fold", justify="right" if heading == "rows" else "left")
     for version in newest.values():
         table.add_row(*_cells(version, tags))
-    context.console.print(table if newest else "No dataset yet: burnish data import NAME FILE makes one.")
+    plain_console().print(table if newest else "No dataset yet: burnish data import NAME FILE makes one.")
 
 
 def log(name: Annotated[str, Parameter(help="The dataset.")], *, json: Json = False) -> None:
@@ -61,7 +63,7 @@ def log(name: Annotated[str, Parameter(help="The dataset.")], *, json: Json = Fa
         table.add_column(heading, overflow="fold", justify="right" if heading == "rows" else "left")
     for version in versions:
         table.add_row(*_cells(version, tags), version.fingerprint)
-    context.console.print(table)
+    plain_console().print(table)
 
 
 def show(
@@ -80,17 +82,26 @@ def show(
     """
     context = open_data()
     found = context.warehouse.get(version)
+    if at >= found.num_rows:
+        raise RecipeError(
+            f"--at is {at}, and {found} has {found.num_rows:,} rows.", f"0 to {found.num_rows - 1}", ""
+        )
+    from flows.lineage.withdrawal import withdrawn_masks
+
+    (mask,) = withdrawn_masks(context.ledger, context.warehouse, [str(found)])
+    withdrawn = int(mask.sum())
     shown = _rows(context, found, list(range(at, min(at + rows, found.num_rows))))
     if json:
-        print_json({"version": str(found), "rows": shown})
+        print_json({"version": str(found), "withdrawn": withdrawn, "rows": shown})
         return
-    context.console.print(
-        f"[bold]{found}[/]: {found.num_rows:,} {found.kind} rows", highlight=False, soft_wrap=True
-    )
+    console = plain_console()
+    heading = Text.assemble((str(found), "bold"), f": {found.num_rows:,} {found.kind} rows")
+    heading.append(f", {withdrawn:,} of them withdrawn" if withdrawn else "", "yellow")
+    console.print(heading, soft_wrap=True)
     for name, kind in json_library.loads(found.columns):
-        context.console.print(plain_text(f"  {name}: {kind}"))
+        console.print(f"  {name}: {kind}")
     for row in shown:
-        _print_row(context.console, row)
+        _print_row(console, row, "withdrawn" if mask[row["row"]] else "")
 
 
 def card(version: Reference, *, json: Json = False) -> None:
@@ -106,12 +117,14 @@ def card(version: Reference, *, json: Json = False) -> None:
     with Console(stderr=True).status(f"Reading {found}…"):
         from flows.card_view import card_view
         from flows.data.cards import card_of
+        from flows.lineage.withdrawal import num_withdrawn
 
         made = card_of(context.warehouse, found)
+        withdrawn = num_withdrawn(context.ledger, context.warehouse, found)
     if json:
-        print_json(made.model_dump(mode="json"))
+        print_json({**made.model_dump(mode="json"), "withdrawn": withdrawn})
     else:
-        context.console.print(card_view(str(found), made))
+        plain_console().print(card_view(str(found), made, withdrawn))
 
 
 def diff(
@@ -146,22 +159,19 @@ def diff(
         same = {"same": found.num_same, "same_order": found.is_same_order}
         print_json({"old": str(first), "new": str(second), **counts, **same, "samples": samples})
         return
-    console = context.console
+    console = plain_console()
     listed = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     order = "" if found.is_same_order else ", in another order"
-    console.print(
-        f"{first} → {second}: {listed}; {found.num_same:,} the same{order}", highlight=False, soft_wrap=True
-    )
+    console.print(f"{first} → {second}: {listed}; {found.num_same:,} the same{order}", soft_wrap=True)
     for title, marks in (("added", "+"), ("removed", "-")):
         for row in samples[title]:
             _print_row(console, row, marks)
     for before, after in zip(samples["changed_from"], samples["changed_to"], strict=True):
         changed = [name for name in after if name != "hash" and before.get(name) != after[name]]
-        console.print(f"[yellow]~[/] row {before['row']} → {after['row']}", highlight=False, soft_wrap=True)
+        places = Text.assemble(("~", "yellow"), f" row {before['row']} → {after['row']}")
+        console.print(places, soft_wrap=True)
         for name in changed:
-            console.print(
-                plain_text(f"    {name}: {_shown(before.get(name))}\n      → {_shown(after[name])}")
-            )
+            console.print(f"    {name}: {_shown(before.get(name))}\n      → {_shown(after[name])}")
 
 
 def _rows(context: DataContext, version: "DatasetVersion", numbers: list[int]) -> list[dict[str, Any]]:
@@ -181,10 +191,11 @@ def _rows(context: DataContext, version: "DatasetVersion", numbers: list[int]) -
 
 
 def _print_row(console: Console, row: dict[str, Any], mark: str = "") -> None:
-    console.print(f"{mark} row {row['row']} [dim]{row['hash']}[/]".strip(), highlight=False, soft_wrap=True)
+    place = f"{mark} row {row['row']} ".lstrip()
+    console.print(Text.assemble(place, (row["hash"], "dim")), soft_wrap=True)
     for name, value in row.items():
         if name not in ("row", "hash"):
-            console.print(plain_text(f"    {name}: {_shown(value)}"))
+            console.print(f"    {name}: {_shown(value)}")
 
 
 def _shown(value: Any) -> str:

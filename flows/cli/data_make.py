@@ -1,15 +1,19 @@
 """`burnish data mix` and `split`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
 from data_contracts.errors import RecipeError
-from flows.cli.context import print_json
-from flows.cli.data_context import NewName, Reference, open_data, require_new_name
+from flows.cli.command_line import real_number, whole_number
+from flows.cli.context import plain_console, print_json
+from flows.cli.data_context import NewName, Reference, open_data, print_made, require_new_name
 from flows.cli.run_commands import Json
+
+NumberT = TypeVar("NumberT", int, float)
 
 
 def mix(
@@ -44,18 +48,22 @@ def mix(
     from flows.data.making import Maker
 
     context = open_data()
-    weights = _pairs(sources, "NAME@VERSION=WEIGHT", default="1")
-    caps, seeds = _pairs(cap, "NAME=ROWS"), _pairs(source_seed, "NAME=SEED")
+    weights = _pairs(sources, "NAME@VERSION=WEIGHT", real_number, default="1")
+    caps, seeds = _pairs(cap, "NAME=ROWS", whole_number), _pairs(source_seed, "NAME=SEED", whole_number)
     for given in (*caps, *seeds):
         if given not in weights:
-            raise RecipeError(f"{given} is none of the sources.", f"one of {', '.join(weights)}", "")
+            raise RecipeError(
+                f"{given} is none of the sources.",
+                f"one of {', '.join(weights)}",
+                "Name it as among the sources.",
+            )
     mixture = Mixture(
         sources=tuple(
             MixtureSource(
                 dataset=str(context.warehouse.get(reference)),
                 weight=weight,
-                cap=int(caps[reference]) if reference in caps else None,
-                seed=int(seeds[reference]) if reference in seeds else None,
+                cap=caps.get(reference),
+                seed=seeds.get(reference),
             )
             for reference, weight in weights.items()
         ),
@@ -68,14 +76,14 @@ def mix(
         taken = {s.dataset: count for s, count in zip(mixture.sources, counts, strict=True)}
         print_json({"version": str(made.version), "fingerprint": made.version.fingerprint, "rows": taken})
         return
-    table = Table(title=f"{made.version}: {made.version.num_rows:,} rows", title_justify="left")
+    table = Table()
     for heading in ("source", "weight", "rows taken", "share"):
         table.add_column(heading, justify="left" if heading == "source" else "right")
     for source, count in zip(mixture.sources, counts, strict=True):
         share = f"{count / made.version.num_rows:.1%}"
         table.add_row(source.dataset, f"{source.weight:g}", f"{count:,}", share)
-    context.console.print(table)
-    context.console.print(f"Fingerprint {made.version.fingerprint}", highlight=False, soft_wrap=True)
+    plain_console().print(table)
+    print_made(context.warehouse, made, f", fingerprint {made.version.fingerprint}")
 
 
 def split(
@@ -122,18 +130,21 @@ def split(
         print_json({str(made.version): made.version.num_rows for made in sides})
         return
     for made in sides:
-        context.console.print(
-            f"[bold]{made.version}[/]: {made.version.num_rows:,} rows", highlight=False, soft_wrap=True
-        )
+        print_made(context.warehouse, made)
 
 
-def _pairs(texts: tuple[str, ...], form: str, default: str | None = None) -> dict[str, float]:
-    """`NAME=NUMBER` arguments. Raises RecipeError."""
-    found: dict[str, float] = {}
+def _pairs(
+    texts: tuple[str, ...], form: str, read: Callable[[str], NumberT], default: str = ""
+) -> dict[str, NumberT]:
+    """`NAME=NUMBER` arguments. Raises RecipeError, for a name that comes twice too."""
+    found: dict[str, NumberT] = {}
     for text in texts:
         name, equals, number = text.partition("=")
+        if name in found:
+            raise RecipeError(f"{name} is named more than once.", f"one {form} of each", "Name it once.")
         try:
-            found[name] = float(number if equals else default or "")
+            found[name] = read(number if equals else default)
         except ValueError as error:
-            raise RecipeError(f"{text!r} is no {form}.", form, "") from error
+            number = "whole number" if read is whole_number else "number"
+            raise RecipeError(f"{text!r} is no {form}.", f"a {number} after the =", "Correct it.") from error
     return found

@@ -1,6 +1,7 @@
 """`burnish lineage`, `burnish data impact` and `burnish data withdraw`: from models to rows, and back."""
 
 import os
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,8 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from data_contracts.errors import RecipeError
-from flows.cli.context import Context, open_context, plain_text, print_json
+from flows.cli.context import plain_console, plain_text, print_json
+from flows.cli.data_context import DataContext, open_data
 from flows.cli.run_commands import Json
 from infra.environment import run_environment
 
@@ -39,27 +41,25 @@ def lineage(
         burnish lineage tiny.grpo --rows 5
         burnish lineage tiny.grpo --row 3f2a91c07be4
     """
-    context = open_context()
+    context = open_data()
     from flows.lineage.models import find_model, model_lineage
     from flows.lineage.paths import row_paths, sample_rows
     from flows.lineage.view import lineage_tree, path_lines
     from infra.warehouse.locating import find_row
-    from infra.warehouse.warehouse import Warehouse
 
-    warehouse = Warehouse(context.home)
     made = find_model(context.ledger, model, lambda name: _aliases(context, name))
     if rows is None and row is None:
-        found = model_lineage(context.home, context.ledger, warehouse, made)
+        found = model_lineage(context.home, context.ledger, context.warehouse, made)
         if json:
             print_json(found.model_dump(mode="json"))
         else:
             context.console.print(lineage_tree(found))
         return
     if row is not None:
-        held = find_row(warehouse, row)[1]
+        held = find_row(context.warehouse, row)[1]
     else:
-        held = sample_rows(context.home, context.ledger, warehouse, made, rows or 1)
-    paths = row_paths(context.home, context.ledger, warehouse, made, held)
+        held = sample_rows(context.home, context.ledger, context.warehouse, made, rows or 1)
+    paths = row_paths(context.home, context.ledger, context.warehouse, made, held)
     if json:
         print_json([path.model_dump(mode="json") for path in paths])
         return
@@ -80,7 +80,7 @@ def impact(
         burnish data impact --row 3f2a91c07be4
         burnish data impact --source forum
     """
-    context = open_context()
+    context = open_data()
     _, found = _assess(context, dataset, row, source)
     if json:
         print_json(found.model_dump(mode="json"))
@@ -107,50 +107,49 @@ def withdraw(
     """
     if not because.strip():
         raise RecipeError("No reason is given.", '--because "…"', "It is kept for whoever asks later.")
-    context = open_context()
+    context = open_data()
     os.environ.update(run_environment(context.home, os.environ, needs_hub=False))
     from flows.lineage import withdrawal
 
     if undo is not None:
         ended = withdrawal.undo(context.ledger, undo, because)
         _flag(context, ended.models)
-        context.console.print(f"Withdrawal {undo} ({ended.scope}) is ended.", highlight=False, markup=False)
+        plain_console().print(f"Withdrawal {undo} ({ended.scope}) is ended.", soft_wrap=True)
         return
     selection, found = _assess(context, dataset, row, source)
     _print_impact(context, found)
     if not yes and not _is_confirmed(context):
         context.console.print("Nothing was withdrawn.")
         return
-    from infra.warehouse.warehouse import Warehouse
-
-    warehouse = Warehouse(context.home)
-    number = withdrawal.withdraw(context.ledger, warehouse, selection, found, because)
+    earlier = withdrawal.in_force(context.ledger, selection.scope)
+    number = withdrawal.withdraw(context.ledger, context.warehouse, selection, found, because)
     _flag(context, [seen.model for seen in found.models])
-    context.console.print(
-        f"Withdrawal {number} is in force. `burnish run` of each recipe above makes its models anew.",
-        highlight=False,
-    )
+    state = "is in force"
+    if earlier is not None:
+        state += f" since {time.strftime('%Y-%m-%d', time.localtime(earlier.made))}, because {earlier.reason}"
+        if earlier.reason != because:
+            state += "; the reason given now is kept beside it"
+    anew = " `burnish run` of each recipe above makes its models anew." if found.rerun else ""
+    plain_console().print(f"Withdrawal {number} {state}.{anew}", soft_wrap=True)
 
 
 def _assess(
-    context: Context, dataset: str | None, row: str | None, source: str | None
+    context: DataContext, dataset: str | None, row: str | None, source: str | None
 ) -> tuple["Selection", "Impact"]:
     from flows.lineage.impact import Wanted, assess, select
-    from infra.warehouse.warehouse import Warehouse
 
-    warehouse = Warehouse(context.home)
-    selection = select(warehouse, Wanted(dataset, row, source))
-    return selection, assess(context.home, context.ledger, warehouse, selection)
+    selection = select(context.warehouse, Wanted(dataset, row, source))
+    return selection, assess(context.home, context.ledger, context.warehouse, selection)
 
 
-def _print_impact(context: Context, found: "Impact") -> None:
+def _print_impact(context: DataContext, found: "Impact") -> None:
     from flows.lineage.view import impact_lines
 
     for line in impact_lines(found):
         context.console.print(plain_text(line), soft_wrap=True)
 
 
-def _is_confirmed(context: Context) -> bool:
+def _is_confirmed(context: DataContext) -> bool:
     if not context.console.is_terminal:
         raise RecipeError(
             "Nobody can be asked here: this is no terminal.",
@@ -160,7 +159,7 @@ def _is_confirmed(context: Context) -> bool:
     return context.console.input("Withdraw these rows? [y/N] ", markup=False).strip().lower() in ("y", "yes")
 
 
-def _flag(context: Context, models: "list[str] | tuple[str, ...]") -> None:
+def _flag(context: DataContext, models: "list[str] | tuple[str, ...]") -> None:
     if not models:
         return
     from flows.lineage.withdrawal import flag_models
@@ -176,12 +175,12 @@ def _flag(context: Context, models: "list[str] | tuple[str, ...]") -> None:
             context.console.print(f"{version.name}/{version.version} is {aliases}.", highlight=False)
 
 
-def _aliases(context: Context, name: str) -> Mapping[str, int]:
+def _aliases(context: DataContext, name: str) -> Mapping[str, int]:
     os.environ.update(run_environment(context.home, os.environ, needs_hub=False))
     return _registry(context).aliases(name)
 
 
-def _registry(context: Context) -> "ModelRegistry":
+def _registry(context: DataContext) -> "ModelRegistry":
     with Console(stderr=True).status("Opening MLflow…"):
         from infra.registry import ModelRegistry
 

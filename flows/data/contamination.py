@@ -1,14 +1,20 @@
 """Findings of a decontamination as a document a person can judge, and the allow list of what they judged harmless."""
 
+import errno
 import json
+import os
+import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data_contracts.errors import DataError
+from flows.data.exports import unwritable
 from flows.data.making import Findings
+from flows.faults import first_fault
 from infra.home import write_atomically
 from stages.contamination import Contamination, Decontamination, Kind, Spans
 
@@ -38,8 +44,9 @@ class AllowList(BaseModel):
         try:
             return cls.model_validate_json(path.read_text("utf-8"))
         except (OSError, ValidationError, UnicodeDecodeError) as error:
+            found = first_fault(error)[0] if isinstance(error, ValidationError) else f"{error}."
             raise DataError(
-                f"{path} cannot be read as an allow list: {str(error).splitlines()[0]}",
+                f"{path} is no allow list: {found}",
                 '{"problems": [["NAME@N", ROW]], "pairs": [[ROW, "NAME@N", ROW]], "texts": ["…"]}',
                 "Take the places from --report.",
             ) from error
@@ -59,9 +66,6 @@ def settings_of(counted: frozenset[str], other_numbers: bool, allow: AllowList) 
 
 def findings_document(found: Findings, settings: Decontamination) -> dict[str, Any]:
     """All findings, each with both texts and the ranges of characters that match."""
-    rows_by_kind: dict[str, set[int]] = {}
-    for hit in found.hits:
-        rows_by_kind.setdefault(hit.kind, set()).add(hit.training_row)
     return {
         "searched": str(found.version),
         "rows": found.version.num_rows,
@@ -77,14 +81,29 @@ def findings_document(found: Findings, settings: Decontamination) -> dict[str, A
         "contaminated_problems": len(
             {(h.evaluation_name, h.evaluation_row) for h in found.hits if h.is_counted}
         ),
-        "rows_by_kind": {kind: len(rows) for kind, rows in sorted(rows_by_kind.items())},
+        "rows_by_kind": _rows_by_kind(found.hits),
+        "counted_rows_by_kind": _rows_by_kind(hit for hit in found.hits if hit.is_counted),
         "findings_by_kind": dict(Counter(hit.kind for hit in found.hits)),
         "findings": [_finding(found, hit) for hit in found.hits],
     }
 
 
+def require_place(report: Path) -> None:
+    """Refuse a place that no report can be written to, before the search. Raises DataError."""
+    try:
+        if report.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=report.parent).close()
+    except OSError as error:
+        raise unwritable(report, error) from error
+
+
 def write_report(path: Path, document: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(document, ensure_ascii=False, indent=1))
+    """Raises DataError when the disk is full, say."""
+    try:
+        write_atomically(path, json.dumps(document, ensure_ascii=False, indent=1))
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def excerpt(text: str, spans: Spans) -> list[tuple[str, bool]]:
@@ -99,6 +118,13 @@ def excerpt(text: str, spans: Spans) -> list[tuple[str, bool]]:
         at = stop
     pieces.append((text[at:end], False))
     return [*pieces, ("…", False)] if end < len(text) else pieces
+
+
+def _rows_by_kind(hits: Iterable[Contamination]) -> dict[str, int]:
+    rows: dict[str, set[int]] = {}
+    for hit in hits:
+        rows.setdefault(hit.kind, set()).add(hit.training_row)
+    return {kind: len(numbers) for kind, numbers in sorted(rows.items())}
 
 
 def _finding(found: Findings, hit: Contamination) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 import gzip
 import os
+import platform
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.errors import DataError
-from infra.intake.importing import rows_as_json
+from infra.intake.arrow_columns import rows_as_json
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.warehouse import Warehouse
 
@@ -22,30 +26,67 @@ def export_version(
     warehouse: Warehouse, version: DatasetVersion, target: Path, on_progress: Callable[[int, int], None]
 ) -> None:
     """Write all rows in order; the file appears complete or not at all. Raises DataError."""
-    if target.exists():
-        raise DataError(
-            f"{target} exists already.", "a new file or folder", "Name another one, or remove it."
-        )
-    if not target.parent.is_dir():
-        raise DataError(f"The folder {target.parent} does not exist.", "a folder that does", "Make it first.")
-    pieces = _counted(warehouse.reader.pieces(version), version.num_rows, on_progress)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns()}")
-    if target.name.endswith((".jsonl", ".jsonl.gz")):
-        with temporary.open("wb") as file:
-            _write_json_lines(
-                pieces, gzip.GzipFile(fileobj=file, mode="wb") if target.suffix == ".gz" else file
-            )
-    elif target.suffix in (".parquet", ".arrow"):
-        _write_tables(pieces, temporary, target.suffix)
-    elif target.suffix == "":
-        _write_dataset(pieces, temporary, version.fingerprint)
-    else:
+    if target.suffix and not target.name.endswith(_SUFFIXES):
         raise DataError(
             f"{target} has the suffix {target.suffix!r}.",
             f"one of {', '.join(_SUFFIXES)}, or none for a folder of `datasets`",
             "Name the target so.",
         )
-    temporary.rename(target)
+    pieces = _counted(warehouse.reader.pieces(version), version.num_rows, on_progress)
+    with _complete_or_absent(target) as temporary:
+        if target.name.endswith((".jsonl", ".jsonl.gz")):
+            with temporary.open("wb") as file:
+                _write_json_lines(
+                    pieces, gzip.GzipFile(fileobj=file, mode="wb") if target.suffix == ".gz" else file
+                )
+        elif target.suffix:
+            _write_tables(pieces, temporary, target.suffix)
+        else:
+            _write_dataset(pieces, temporary, version.fingerprint)
+
+
+@contextmanager
+def _complete_or_absent(target: Path) -> Generator[Path]:
+    """Where to write what becomes `target`. Raises DataError.
+
+    A failure leaves nothing. What a killed export left is removed by the next one into the same folder.
+    """
+    mark = f".burnish-export.{platform.node()}."
+    temporary = target.parent / f"{mark}{os.getpid()}.{time.monotonic_ns()}"
+    try:
+        if target.exists():
+            raise DataError(
+                f"{target} exists already.", "a new file or folder", "Name another one, or remove it."
+            )
+        if not target.parent.is_dir():
+            raise DataError(
+                f"The folder {target.parent} does not exist.", "a folder that does", "Make it first."
+            )
+        for left in target.parent.iterdir():
+            if left.name.startswith(mark) and not psutil.pid_exists(int(left.name.split(".")[-2])):
+                _remove(left)
+        try:
+            yield temporary
+            temporary.rename(target)
+        finally:
+            _remove(temporary)
+    except OSError as error:
+        raise unwritable(target, error) from error
+
+
+def unwritable(target: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{target} cannot be written: {error.strerror or error}.",
+        "a place that can",
+        "Name another one, or make room.",
+    )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _counted(

@@ -6,7 +6,7 @@ source ─► files ─► shape and mapping ─► contract, ground truth, leng
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from data_contracts.rows import RowKind
 from flows.data.hub import is_hub_id, read_hub
 from flows.data.records import DataStep, record_version
 from flows.data.row_checks import Check, GroundTruthCheck, LengthCheck, ScheduleCheck, verifiers_named_by
+from infra.intake.arrow_columns import rows_as_json
 from infra.intake.batches import RawBatch
 from infra.intake.files import find_files
 from infra.intake.importing import Counts, Intake, import_batches
@@ -87,10 +88,10 @@ def open_source(text: str, base: Path) -> Source:
         )
     if is_query(text):
         table = read_query(text, base)
-        return Source("query", table.schema, lambda schema: _batches("query", table.select(schema.names)), ())
+        return Source("query", table.schema, lambda schema: _batches("query", table, schema.names), ())
     if is_hub_id(text):
         table = read_hub(text)
-        return Source(text, table.schema, lambda schema: _batches(text, table.select(schema.names)), ())
+        return Source(text, table.schema, lambda schema: _batches(text, table, schema.names), ())
     files = find_files(text, base)
     return Source(
         text,
@@ -158,13 +159,16 @@ def import_dataset(
         seconds = time.monotonic() - began
         if published is not None:
             record_version(target.ledger, published.version, DataStep("import", identity, ()), seconds)
-        version = published.version.version if published else None
-        Quarantines(warehouse.home, warehouse.catalog).add(name, version, quarantine, document)
+        store = Quarantines(warehouse.home, warehouse.catalog)
+        fixed = store.add(name, published, quarantine, document)
     finally:
         quarantine.abandon()
-    return ImportReport(
-        published, counts, mapping, quarantine.reasons, checks.warnings, checks.notes, seconds
-    )
+    notes = checks.notes
+    if fixed is not None:
+        notes.append(
+            f"These bad rows were fixed before: {fixed} has those that passed, the quarantine the others"
+        )
+    return ImportReport(published, counts, mapping, quarantine.reasons, checks.warnings, notes, seconds)
 
 
 class Checks:
@@ -203,6 +207,7 @@ def _document(source: Source, mapping: Mapping, options: ImportOptions) -> dict[
         "source": source.name,
         "shape": mapping.shape,
         "mapping": mapping.columns,
+        "needs": list(mapping.needs),
         "dropped": list(mapping.dropped),
         "options": json.loads(json.dumps(given, default=str)),
     }
@@ -220,9 +225,12 @@ def _digests(files: tuple[Path, ...]) -> list[dict[str, Any]]:
     return found
 
 
-def _batches(name: str, table: pa.Table) -> Iterator[RawBatch]:
+def _batches(name: str, table: pa.Table, columns: list[str]) -> Iterator[RawBatch]:
+    def whole(lines: Sequence[int]) -> list[str]:
+        return rows_as_json(table.take([line - 1 for line in lines]))
+
     first = 1
-    for batch in table.to_batches(max_chunksize=16_384):
+    for batch in table.select(columns).to_batches(max_chunksize=16_384):
         lines = pa.array(range(first, first + batch.num_rows), pa.int64())
-        yield RawBatch(name, pa.Table.from_batches([batch]), lines, ())
+        yield RawBatch(name, pa.Table.from_batches([batch]), lines, (), whole)
         first += batch.num_rows

@@ -4,8 +4,8 @@ Every one of them chooses rows of versions that are there already, so nothing is
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from flows.lineage.withdrawal import withdrawn_masks
 from infra.ledger import Ledger
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.committing import Origin, Published
+from infra.warehouse.reading import require_columns
 from infra.warehouse.row_hashes import words_of
 from infra.warehouse.warehouse import Warehouse
 from stages.contamination import Contamination, Decontamination, EvaluationText
@@ -46,7 +47,7 @@ class Maker:
         began = time.monotonic()
         versions = [self.warehouse.get(source.dataset) for source in mixture.sources]
         _require_one_kind(versions)
-        usable = [np.flatnonzero(~mask) for mask in self._withdrawn(versions)]
+        usable = [np.flatnonzero(mask) for mask in self._usable(versions)]
         hashes = {
             str(v): words_of(self.warehouse.reader.hashes(v)[rows])
             for v, rows in zip(versions, usable, strict=True)
@@ -65,19 +66,19 @@ class Maker:
         """The rows to train on and those held out. Grouped by `prompt`, rows of one prompt's text stay together."""
         began = time.monotonic()
         version = self.warehouse.get(reference)
+        (usable,) = self._usable([version])
         by_prompt = config.group_by == "prompt"
         rows = self._read(version, [*([] if by_prompt else [config.group_by]), config.stratify_by], by_prompt)
+        rows = _only(usable, rows)
         groups = prompt_texts(version.kind, rows) if by_prompt else rows[config.group_by]
         strata = rows[config.stratify_by].cast(pa.string()) if config.stratify_by else None
         mask = held_out_rows(config, groups.cast(pa.string()), strata)
+        places = np.flatnonzero(usable)
         identity = {"command": "split", "split": config.model_dump(mode="json"), "of": str(version)}
         made = [
-            self._publish(
-                name, [version], (np.zeros(len(kept), np.int64), kept), {**identity, "side": side}, began
-            )
-            for name, side, kept in (
-                (names[0], "train", np.flatnonzero(~mask)),
-                (names[1], "held_out", np.flatnonzero(mask)),
+            self._publish(name, [version], (np.zeros_like(kept), kept), {**identity, "side": side}, began)
+            for name, side, kept in zip(
+                names, ("train", "held_out"), (places[~mask], places[mask]), strict=True
             )
         ]
         return made[0], made[1]
@@ -97,15 +98,17 @@ class Maker:
         """
         began = time.monotonic()
         prior = [self.warehouse.get(reference) for reference in against]
-        versions = [self.warehouse.get(reference) for reference in references]
+        versions = list({str(v): v for v in map(self.warehouse.get, references)}.values())
         _require_one_kind(versions)
         method = method or ("exact" if versions and versions[0].kind is RowKind.problems else "near")
-        texts = [
-            NamedTexts(str(version), row_texts(version.kind, self._read(version, [], with_texts=True)))
-            for version in (*prior, *versions)
-        ]
+        texts: list[NamedTexts] = []
+        places: dict[str, Rows] = {}
+        for version, usable in zip((*prior, *versions), self._usable([*prior, *versions]), strict=True):
+            rows = _only(usable, self._read(version, [], with_texts=True))
+            texts.append(NamedTexts(str(version), row_texts(version.kind, rows)))
+            places[str(version)] = np.flatnonzero(usable)
         found = find_duplicates(texts, method, threshold=threshold, on_progress=on_progress)
-        kept = [np.flatnonzero(found.keep[str(version)]) for version in versions]
+        kept = [places[str(version)][found.keep[str(version)]] for version in versions]
         source = np.repeat(np.arange(len(versions)), [len(rows) for rows in kept])
         identity = {
             "command": "dedupe",
@@ -114,7 +117,8 @@ class Maker:
             "of": [str(version) for version in versions],
             "against": [str(version) for version in prior],
         }
-        return self._publish(name, versions, (source, np.concatenate(kept)), identity, began), found
+        made = self._publish(name, versions, (source, np.concatenate(kept)), identity, began)
+        return made, _in_versions(found, places)
 
     def find_contamination(
         self,
@@ -158,13 +162,18 @@ class Maker:
         parents = {str(version): version.fingerprint for version in versions}
         document = {**identity, "parents": parents}
         source, position = rows[0].astype(np.int64), rows[1]
-        masks = self._withdrawn(versions)
-        if any(mask.any() for mask in masks):
+        usable = self._usable(versions)
+        if not all(mask.all() for mask in usable):
             document["withdrawn"] = sorted(withdrawal.scope for withdrawal in self.ledger.withdrawals())
             kept = np.ones(len(source), np.bool_)
-            for index, mask in enumerate(masks):
-                kept[source == index] = ~mask[position[source == index]]
+            for index, mask in enumerate(usable):
+                kept[source == index] = mask[position[source == index]]
             source, position = source[kept], position[kept]
+        if len(position) == 0:
+            raise DataError(
+                f"No row of {', '.join(parents)} is left for {name}: each was removed or is withdrawn.",
+                "at least one row",
+            )
         made = self.warehouse.publish_selection(
             name, versions, source, position, Origin(fingerprint(document), document)
         )
@@ -172,20 +181,16 @@ class Maker:
         record_version(self.ledger, made.version, step, time.monotonic() - began)
         return made
 
-    def _withdrawn(self, versions: Sequence[DatasetVersion]) -> list[NDArray[np.bool_]]:
-        return withdrawn_masks(self.ledger, self.warehouse, [str(version) for version in versions])
+    def _usable(self, versions: Sequence[DatasetVersion]) -> list[NDArray[np.bool_]]:
+        """Per version [rows], False for the withdrawn: they neither come along nor decide which others do."""
+        return [~mask for mask in withdrawn_masks(self.ledger, self.warehouse, [str(v) for v in versions])]
 
     def _read(
         self, version: DatasetVersion, columns: Sequence[str | None], with_texts: bool = False
     ) -> pa.Table:
         wanted = {*filter(None, columns), *(columns_of_texts(version.kind) if with_texts else [])}
+        require_columns(version, wanted)
         rows = self.warehouse.reader.read(version, sorted(wanted))
-        if missing := sorted(wanted - set(rows.column_names)):
-            raise DataError(
-                f"{version} ({version.kind} rows) has no column {', '.join(missing)}.",
-                "a column of its rows",
-                f"See `burnish data show {version}`.",
-            )
         for name in filter(None, columns):
             if pa.types.is_nested(rows.schema.field(name).type):
                 raise DataError(
@@ -218,6 +223,24 @@ class Findings:
     def contaminated_rows(self) -> Rows:
         """Rows with a hit that counts."""
         return np.unique(np.array([hit.training_row for hit in self.hits if hit.is_counted], np.int64))
+
+
+def _only(usable: NDArray[np.bool_], rows: pa.Table) -> pa.Table:
+    return rows if usable.all() else rows.filter(pa.array(usable))
+
+
+def _in_versions(found: Duplicates, places: Mapping[str, Rows]) -> Duplicates:
+    """Rows by their place in their version; `places`: those of the rows that were compared, by source."""
+
+    def placed(table: pa.Table, source: str, row: str) -> pa.Table:
+        names, rows = table[source].to_numpy(), table[row].to_numpy().copy()
+        for name, of in places.items():
+            rows[names == name] = of[rows[names == name]]
+        return table.set_column(table.column_names.index(row), row, pa.array(rows))
+
+    removed = placed(found.removed, "source", "row")
+    removed = placed(removed, "duplicate_of_source", "duplicate_of_row")
+    return replace(found, removed=removed, clusters=placed(found.clusters, "source", "row"))
 
 
 def _require_one_kind(versions: Sequence[DatasetVersion]) -> None:

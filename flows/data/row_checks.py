@@ -3,15 +3,16 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.errors import BurnishError, DataError
-from data_contracts.rows import Problem, RowKind
+from data_contracts.errors import DataError
+from data_contracts.rows import RowKind
 from infra.intake.schedule_checks import schedule_findings
 from infra.warehouse.quarantine import reason_class
-from stages.verifiers.catalog import VERIFIERS, ground_truth_fault
+from stages.verifiers.catalog import VERIFIERS
+from stages.verifiers.ground_truths import ground_truth_faults
+from stages.verifiers.pool import shared_pool
 
 Check = Callable[[RowKind, pa.Table], pa.Array]
 
@@ -27,17 +28,12 @@ class GroundTruthCheck:
     def __call__(self, kind: RowKind, rows: pa.Table) -> pa.Array:
         if kind is not RowKind.problems:
             return _all_fine(rows)
-        columns = [name for name in Problem.model_fields if name in rows.column_names]
-        return pa.array([self._fault(row) for row in rows.select(columns).to_pylist()], pa.string())
-
-    def _fault(self, row: dict[str, Any]) -> str | None:
-        if row["verifier"] in self._unproven:
-            self.skipped[row["verifier"]] += 1
-            return None
-        try:
-            return ground_truth_fault(Problem.model_construct(**row))
-        except BurnishError as error:
-            return error.found
+        problems = rows.select(["prompt", "ground_truth", "verifier", "arguments"]).to_pylist()
+        asked = [problem for problem in problems if problem["verifier"] not in self._unproven]
+        faults = iter(ground_truth_faults(asked, shared_pool()))
+        self.skipped.update(row["verifier"] for row in problems if row["verifier"] in self._unproven)
+        found = [None if row["verifier"] in self._unproven else next(faults) for row in problems]
+        return pa.array([fault and fault.found for fault in found], pa.string())
 
 
 class ScheduleCheck:

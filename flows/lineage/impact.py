@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from data_contracts.errors import RecipeError
+from data_contracts.errors import NotFoundError, RecipeError
 from flows.lineage.trail import Trail, Use, follow
 from infra.home import Home
 from infra.ledger import Ledger
@@ -81,6 +81,12 @@ def select(warehouse: Warehouse, wanted: Wanted) -> Selection:
         return Selection(f"row {row_hash.hex()}", row_hash, None, held)
     if wanted.source is not None:
         held = find_rows(warehouse, of_source(warehouse, wanted.source))
+        if not held:
+            raise NotFoundError(
+                f"No version holds a row of the source {wanted.source}.",
+                "what rows say in their column `source`",
+                "`burnish data card NAME` lists the sources of a dataset.",
+            )
         return Selection(f"source {wanted.source}", b"", wanted.source, held)
     assert wanted.version is not None
     version = warehouse.get(wanted.version)

@@ -85,8 +85,17 @@ def find_model(ledger: Ledger, reference: str, aliases: Callable[[str], Mapping[
     """The execution that made `name` (newest), `name/3` or `name@alias`. Raises NotFoundError."""
     wanted = reference.removeprefix("models:/")
     name, version = wanted.partition("/")[::2]
+    executions = ledger.executions()
+    models = [execution for execution in executions if execution.output == "model"]
     if "@" in wanted:
         name, alias = wanted.split("@", 1)
+        if any(execution.name == name for execution in executions if execution.output != "model"):
+            raise NotFoundError(
+                f"{name} is a dataset.",
+                "a model, as `burnish models` lists them",
+                f"`burnish data log {name}` says what its versions were made from, "
+                f"`burnish data impact {wanted}` what saw its rows.",
+            )
         found = aliases(name)
         if alias not in found:
             raise NotFoundError(
@@ -95,7 +104,6 @@ def find_model(ledger: Ledger, reference: str, aliases: Callable[[str], Mapping[
                 "See `burnish models`.",
             )
         version = str(found[alias])
-    models = [execution for execution in ledger.executions() if execution.output == "model"]
     own = [execution for execution in models if execution.name == name]
     made = [execution for execution in own if version in ("", str(execution.version))]
     if not made:

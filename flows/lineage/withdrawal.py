@@ -17,6 +17,7 @@ from flows.lineage.withdrawn_datasets import full_key
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision, Execution, Withdrawal
+from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.locating import Mask, find_rows, hashes_from, in_hashes, of_source
 from infra.warehouse.warehouse import Warehouse
 from infra.warehouse.withdrawn import WithdrawnRows
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 TAG = "burnish.withdrawn"
 """On an MLflow model version that saw withdrawn rows: the reasons."""
+
+_WITHDRAWING = ("withdraw", "withdraw again")
+"""Kinds of decisions: the first reason for a withdrawal, and later ones."""
 
 
 def drop_withdrawn(ledger: Ledger, scopes: Sequence[str], rows: pa.Table) -> tuple[pa.Table, int]:
@@ -48,16 +52,23 @@ def withdrawn_masks(ledger: Ledger, warehouse: Warehouse, references: Sequence[s
     return [withdrawn.mask_of_version(warehouse, warehouse.get(reference)) for reference in references]
 
 
-def withdraw(ledger: Ledger, warehouse: Warehouse, selection: Selection, impact: Impact, reason: str) -> int:
-    """Take the rows out of every later run; returns the withdrawal's id. The same scope again changes nothing.
+def num_withdrawn(ledger: Ledger, warehouse: Warehouse, version: DatasetVersion) -> int:
+    """Rows of a version that are withdrawn: it keeps them, because it never changes."""
+    (mask,) = withdrawn_masks(ledger, warehouse, [str(version)])
+    return int(mask.sum())
 
-    Raises NotFoundError for no rows, DataError for rows that a stage made.
+
+def withdraw(ledger: Ledger, warehouse: Warehouse, selection: Selection, impact: Impact, reason: str) -> int:
+    """Take the rows out of every later run; returns the withdrawal's id.
+
+    The same scope again makes no second withdrawal; another reason for it is noted as a decision of its own.
+    Raises DataError for rows that a stage made.
     """
-    known = next((w for w in ledger.withdrawals() if w.scope == selection.scope), None)
+    known = in_force(ledger, selection.scope)
     if known is not None and known.withdrawal_id is not None:
+        if reason not in _reasons(ledger, known.withdrawal_id):
+            _decide(ledger, _WITHDRAWING[1], known, reason, known.withdrawal_id)
         return known.withdrawal_id
-    if not selection.held:
-        raise NotFoundError(f"No version holds a row of {selection.scope}.", "", "See `burnish data list`.")
     sources = source_rows(ledger, selection)
     if not sources:
         made = ", ".join(str(held.version) for held in selection.held)
@@ -78,8 +89,13 @@ def withdraw(ledger: Ledger, warehouse: Warehouse, selection: Selection, impact:
         models=models,
     )
     withdrawal_id = ledger.withdraw(withdrawal)
-    _decide(ledger, "withdraw", withdrawal, reason, withdrawal_id)
+    _decide(ledger, _WITHDRAWING[0], withdrawal, reason, withdrawal_id)
     return withdrawal_id
+
+
+def in_force(ledger: Ledger, scope: str) -> Withdrawal | None:
+    """The withdrawal of these rows, if there is one."""
+    return next((w for w in ledger.withdrawals() if w.scope == scope), None)
 
 
 def undo(ledger: Ledger, withdrawal_id: int, reason: str) -> Withdrawal:
@@ -120,9 +136,9 @@ def flag_models(ledger: Ledger, registry: "ModelRegistry", models: Sequence[str]
 
 def require_untainted(home: Home, ledger: Ledger, model: str, version: int) -> None:
     """Refuse a model that saw rows withdrawn since, or while it was trained. Raises WithdrawnError."""
-    reference = f"{model}/{version}"
+    reference, warehouse = f"{model}/{version}", Warehouse(home)
     for withdrawal in ledger.withdrawals():
-        if reference in withdrawal.models or reference in _seen_by_now(home, ledger, withdrawal):
+        if reference in withdrawal.models or reference in _seen_by_now(warehouse, ledger, withdrawal):
             raise WithdrawnError(
                 f"{reference} saw rows that were withdrawn: {withdrawal.scope}, because {withdrawal.reason}.",
                 "a model that saw none of them",
@@ -131,16 +147,15 @@ def require_untainted(home: Home, ledger: Ledger, model: str, version: int) -> N
             )
 
 
-def _seen_by_now(home: Home, ledger: Ledger, withdrawal: Withdrawal) -> set[str]:
+def _seen_by_now(warehouse: Warehouse, ledger: Ledger, withdrawal: Withdrawal) -> set[str]:
     """Models that saw the rows, those that were being trained at the time included."""
-    warehouse = Warehouse(home)
     if withdrawal.source is not None:
         matches = of_source(warehouse, withdrawal.source)
     else:
         matches = in_hashes(warehouse, hashes_from(withdrawal.row_hashes))
     held = find_rows(warehouse, matches)
     selection = Selection(withdrawal.scope, withdrawal.row_hashes, withdrawal.source, held)
-    return {seen.model for seen in assess(home, ledger, warehouse, selection).models}
+    return {seen.model for seen in assess(warehouse.home, ledger, warehouse, selection).models}
 
 
 def _untouched(ledger: Ledger, warehouse: Warehouse, holding: set[tuple[str, int]]) -> tuple[str, ...]:
@@ -161,6 +176,12 @@ def _untouched(ledger: Ledger, warehouse: Warehouse, holding: set[tuple[str, int
 
 def _is_full(execution: Execution) -> bool:
     return not execution.identity.get("withdrawn")
+
+
+def _reasons(ledger: Ledger, withdrawal_id: int) -> set[str]:
+    """All that were given for a withdrawal."""
+    made = [decision for decision in ledger.decisions() if decision.kind in _WITHDRAWING]
+    return {decision.reason for decision in made if decision.evidence["id"] == withdrawal_id}
 
 
 def _decide(ledger: Ledger, kind: str, withdrawal: Withdrawal, reason: str, withdrawal_id: int) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from infra.intake.fitting import LOSSES
@@ -128,3 +129,10 @@ def _is_any_list(found: pa.DataType) -> bool:
 def _is_plain_list(found: pa.DataType) -> bool:
     """Not the list views: Arrow 25 casts a slice of one to other rows."""
     return pa.types.is_list(found) or pa.types.is_large_list(found) or pa.types.is_fixed_size_list(found)
+
+
+def rows_as_json(rows: pa.Table) -> list[str]:
+    """Every row as one JSON object."""
+    with duckdb.connect(":memory:") as db:
+        db.register("raw", rows)
+        return [text for (text,) in db.execute("select to_json(raw)::varchar from raw").fetchall()]

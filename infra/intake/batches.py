@@ -4,6 +4,7 @@ A reader never drops a row in silence. What it cannot bring to the columns asked
 with the place and the reason, so that the counts of a batch add up to the rows of the file.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -47,6 +48,12 @@ class RawBatch:
     lines: pa.Array
     """int64, one per row: what `UnreadableRow.line` is for the others."""
     unreadable: tuple[UnreadableRow, ...]
+    whole: "WholeRows"
+    """The rows that stand on some of `lines`, ascending, with all that the file says of them: as they are written
+    in JSON, else as a JSON object of all columns. Slower than `rows`, and meant for a few."""
+
+
+WholeRows = Callable[[Sequence[int]], list[str]]
 
 
 def unreadable_row(file: str, line: int, reason: str, raw: bytes) -> UnreadableRow:

@@ -9,7 +9,8 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from data_contracts.errors import DataError
 from infra.intake.batches import RawBatch, SourceFile, UnreadableRow, is_json_text, unreadable_row
 from infra.intake.fitting import RowCollector
 from infra.intake.streams import open_stream, require_text, unreadable_file
+from infra.intake.strict_json import json_text
 
 _BATCH_ROWS = 20_000
 _BATCH_CHARACTERS = 16 << 20
@@ -160,7 +162,8 @@ def _batch(
         except UnicodeEncodeError:
             return _record_by_record(file, schema, names, kept, refused)
         lines = pa.array([record.line for record in kept], pa.int64())
-        return RawBatch(file.path, pa.Table.from_arrays(arrays, schema=schema), lines, tuple(refused))
+        rows = pa.Table.from_arrays(arrays, schema=schema)
+        return RawBatch(file.path, rows, lines, tuple(refused), partial(_whole_rows, names, kept))
     return _record_by_record(file, schema, names, kept, refused)
 
 
@@ -173,9 +176,18 @@ def _record_by_record(
             collector.add(record.line, dict(zip(names, record.cells, strict=True)), _bytes(record.raw))
         else:
             collector.refuse(record.line, "invalid UTF-8", _bytes(record.raw))
-    batch = collector.batch()
+    batch = collector.batch(partial(_whole_rows, names, kept))
     unreadable = sorted((*refused, *batch.unreadable), key=lambda row: row.line)
-    return RawBatch(batch.file, batch.rows, batch.lines, tuple(unreadable))
+    return replace(batch, unreadable=tuple(unreadable))
+
+
+def _whole_rows(names: list[str], records: list[_Record], lines: Sequence[int]) -> list[str]:
+    cells = {record.line: record.cells for record in records}
+    return [json_text(dict(zip(names, map(_cell, cells[line]), strict=True))) for line in lines]
+
+
+def _cell(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")
 
 
 def _is_unicode(cells: Sequence[str | None]) -> bool:

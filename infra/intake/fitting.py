@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from infra.intake.batches import RawBatch, UnreadableRow, is_json_text, unreadable_row
+from infra.intake.batches import RawBatch, UnreadableRow, WholeRows, is_json_text, unreadable_row
 from infra.intake.strict_json import Fraction, MalformedError, Whole, described, json_text
 
 LOSSES = frozenset({"tool_calls", "function_call"})
@@ -68,13 +68,13 @@ class RowCollector:
         """Account for a row that cannot be read."""
         self._unreadable.append(unreadable_row(self._file, line, reason, raw))
 
-    def batch(self) -> RawBatch:
-        """All rows so far."""
+    def batch(self, whole: WholeRows) -> RawBatch:
+        """All rows so far; `whole` gives the text of some."""
         arrays = [
             pa.array(column, field.type) for column, field in zip(self._columns, self._schema, strict=True)
         ]
         rows = pa.Table.from_arrays(arrays, schema=self._schema)
-        return RawBatch(self._file, rows, pa.array(self._lines, pa.int64()), tuple(self._unreadable))
+        return RawBatch(self._file, rows, pa.array(self._lines, pa.int64()), tuple(self._unreadable), whole)
 
 
 TOO_DEEP = "nested too deeply"

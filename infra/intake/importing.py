@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -87,19 +86,15 @@ def _check(batch: RawBatch, intake: Intake, publisher: Publisher) -> _Checked:
     bad = [BadRow(row.file, row.line, row.reason, row.text) for row in batch.unreadable]
     if batch.rows.num_rows == 0:
         return _Checked(None, bad, num_read)
-    located, raw, lines = publisher.locate(intake.mapper.apply(batch.rows)), batch.rows, batch.lines
+    located, lines = publisher.locate(intake.mapper.apply(batch.rows)), batch.lines
     for check in (_new_rows_check(located), *intake.checks):
         reasons = check(intake.kind, located.rows)
         if reasons.null_count == len(reasons):
             continue
         refused = reasons.is_valid()
-        bad += _bad_rows(batch.file, raw.filter(refused), lines.filter(refused), reasons.drop_null())
+        bad += _bad_rows(batch, lines.filter(refused).to_pylist(), reasons.drop_null().to_pylist())
         kept = reasons.is_null()
-        located, raw, lines = (
-            located.filter(kept.to_numpy(zero_copy_only=False)),
-            raw.filter(kept),
-            lines.filter(kept),
-        )
+        located, lines = located.filter(kept.to_numpy(zero_copy_only=False)), lines.filter(kept)
     return _Checked(located, bad, num_read)
 
 
@@ -117,19 +112,9 @@ def _new_rows_check(located: Located) -> ExtraCheck:
     return check
 
 
-def _bad_rows(file: str, raw: pa.Table, lines: pa.Array, reasons: pa.Array) -> list[BadRow]:
-    texts = rows_as_json(raw)
-    return [
-        BadRow(file, line, reason, text)
-        for line, reason, text in zip(lines.to_pylist(), reasons.to_pylist(), texts, strict=True)
-    ]
-
-
-def rows_as_json(rows: pa.Table) -> list[str]:
-    """Every row as one JSON object."""
-    with duckdb.connect(":memory:") as db:
-        db.register("raw", rows)
-        return [text for (text,) in db.execute("select to_json(raw)::varchar from raw").fetchall()]
+def _bad_rows(batch: RawBatch, lines: list[int], reasons: list[str]) -> list[BadRow]:
+    rows = zip(lines, reasons, batch.whole(lines), strict=True)
+    return [BadRow(batch.file, line, reason, text) for line, reason, text in rows]
 
 
 def _ahead(items: Iterable[Item]) -> Generator[Item]:

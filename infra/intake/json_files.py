@@ -5,8 +5,9 @@ Elements are counted from 1. After a syntax error nothing can be told apart: the
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -47,18 +48,25 @@ def read_json_file(file: SourceFile, schema: pa.Schema) -> Iterator[RawBatch]:
         yield from read_json_lines(file, schema)
         return
     text = data.decode("utf-8", "surrogateescape")
+    places: dict[int, tuple[int, int]] = {}
+    whole = partial(_texts, text, places)
     collector, size = RowCollector(file.path, schema), 0
     for number, element in enumerate(_elements(text, file), 1):
         raw = text[element.start : element.end].encode("utf-8", "surrogateescape")
         if element.row is None:
             collector.refuse(number, element.reason, raw)
         else:
+            places[number] = element.start, element.end
             collector.add(number, element.row, raw)
         size += len(raw)
         if size >= BLOCK_BYTES:
-            yield collector.batch()
+            yield collector.batch(whole)
             collector, size = RowCollector(file.path, schema), 0
-    yield collector.batch()
+    yield collector.batch(whole)
+
+
+def _texts(text: str, places: dict[int, tuple[int, int]], numbers: Sequence[int]) -> list[str]:
+    return [text[slice(*places[number])] for number in numbers]
 
 
 def first_json_objects(file: SourceFile, count: int) -> Iterator[dict[str, Any]]:

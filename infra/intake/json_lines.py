@@ -37,7 +37,7 @@ def read_json_lines(
             yield _line_by_line(file, schema, block, fast)
         else:
             lines = pa.arange(block.first_line, block.first_line + rows.num_rows)
-            yield RawBatch(file.path, rows, lines, ())
+            yield RawBatch(file.path, rows, lines, (), block.rows)
 
 
 def first_objects(file: SourceFile, count: int) -> Iterator[dict[str, Any]]:
@@ -61,7 +61,7 @@ def _line_by_line(file: SourceFile, schema: pa.Schema, block: Block, fast: FastJ
                 collector.refuse(number, TOO_DEEP, line)
             else:
                 collector.add(number, parsed.to_pylist()[0], line)
-    return collector.batch()
+    return collector.batch(block.rows)
 
 
 def _objects(block: Block) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -29,6 +29,14 @@ class Block:
     data: bytes
     newlines: NDArray[np.int64]
     """Where they stand in `data`."""
+
+    def rows(self, lines: Sequence[int]) -> list[str]:
+        """The text of some lines, by their numbers in the file, without space around it."""
+        return [self._line(number - self.first_line).strip().decode() for number in lines]
+
+    def _line(self, index: int) -> bytes:
+        start = self.newlines[index - 1] + 1 if index else 0
+        return self.data[start : self.newlines[index] if index < len(self.newlines) else None]
 
 
 @contextmanager

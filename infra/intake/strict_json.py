@@ -5,6 +5,7 @@ A number here is its own text, until a column says which type it has.
 """
 
 import json
+import math
 from typing import Any, NoReturn, cast
 
 _WORDS: dict[type, str] = {
@@ -99,6 +100,8 @@ def json_text(value: Any) -> str:
             return "[" + ",".join(json_text(inner) for inner in cast(list[Any], value)) + "]"
         case bytes():
             return json.dumps(value.decode("utf-8", "backslashreplace"), ensure_ascii=False)
+        case float() if not math.isfinite(value):
+            return f'"{value}"'
         case _:
             return json.dumps(value, ensure_ascii=False, default=str)
 

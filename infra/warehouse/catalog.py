@@ -66,7 +66,7 @@ class DatasetVersion:
     """How it came to be: command, files and their digests, mapping, licence, parents, settings."""
 
     path: Path
-    """Its rows as one Parquet file: there for a whole segment, else made on demand."""
+    """Its rows as one Parquet file, where it is one whole segment."""
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -81,6 +81,8 @@ _COLUMNS = (
     " stage_key, created_at, origin"
 )
 
+_SEGMENTS = "select fingerprint, columns, num_rows, num_bytes, sha256 from segments"
+
 
 class Catalog:
     """Opens the DuckDB file of one home for a moment."""
@@ -92,10 +94,11 @@ class Catalog:
     @contextmanager
     def open(self) -> Generator[duckdb.DuckDBPyConnection]:
         """The database, ours alone. Raises HomeError when it is damaged or never free."""
+        deadline = time.monotonic() + _WAIT_SECONDS
         with self._home.lock(
             "warehouse", holder="a dataset task", on_wait=self._on_wait, timeout_seconds=_WAIT_SECONDS
         ):
-            db = self._connect()
+            db = self._connect(deadline)
             try:
                 db.execute(_SCHEMA)
                 yield db
@@ -158,9 +161,8 @@ class Catalog:
             )
         return found
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def _connect(self, deadline: float) -> duckdb.DuckDBPyConnection:
         self._require_there()
-        deadline = time.monotonic() + _WAIT_SECONDS
         while True:
             try:
                 return duckdb.connect(
@@ -197,9 +199,10 @@ class Catalog:
 
 def select_segments(db: duckdb.DuckDBPyConnection, fingerprints: Sequence[str]) -> dict[str, Segment]:
     """The named segments by fingerprint; those the catalog does not have are left out."""
-    rows = db.execute(
-        "select fingerprint, columns, num_rows, num_bytes, sha256 from segments"
-        " where list_contains($1, fingerprint)",
-        [list(fingerprints)],
-    ).fetchall()
+    rows = db.execute(f"{_SEGMENTS} where list_contains($1, fingerprint)", [list(fingerprints)]).fetchall()
     return {row[0]: Segment(*row) for row in rows}
+
+
+def select_segments_like(db: duckdb.DuckDBPyConnection, columns: str) -> list[Segment]:
+    """All segments with these columns."""
+    return [Segment(*row) for row in db.execute(f"{_SEGMENTS} where columns = $1", [columns]).fetchall()]

@@ -11,6 +11,7 @@ import duckdb
 import psutil
 
 from data_contracts.errors import HomeError
+from infra.being_written import writer_of
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion
 from infra.warehouse.committing import manifest_path
@@ -109,6 +110,6 @@ def _require_versions(home: Home, versions: Collection[DatasetVersion]) -> None:
 
 
 def _is_being_written(path: Path) -> bool:
-    """A temporary file carries its writer's process id; that of a dead one is garbage."""
-    owner = path.name.split(".")[1] if path.name.startswith(".") else ""
-    return owner.isdigit() and psutil.pid_exists(int(owner))
+    """What a dead process was writing is garbage."""
+    writer = writer_of(path)
+    return writer is not None and psutil.pid_exists(writer)

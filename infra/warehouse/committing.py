@@ -5,9 +5,9 @@ then, with the catalog held, their real names, and last the transaction that mak
 """
 
 import json
-import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ import duckdb
 
 from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
+from infra.being_written import path_to_write
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion, select_segments
 from infra.warehouse.manifests import Manifest, write_manifest
 from infra.warehouse.segments import Segment, SegmentWriter, is_intact, rows_path, synced_sha256
+
+Change = Callable[[duckdb.DuckDBPyConnection], None]
+"""What becomes true of the catalog in the transaction that makes a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Draft:
     columns: str
     fingerprint: str
     manifest: Manifest
+    after: int | None = None
+    """The version it builds on, which must be the newest still; 0 for none."""
 
 
 def commit(
@@ -55,25 +61,28 @@ def commit(
     draft: Draft,
     origin: Origin,
     written: tuple[SegmentWriter, Segment] | None = None,
-    after: int | None = None,
+    change: Change | None = None,
 ) -> Published:
     """Name the files and make the version, in one turn at the catalog. Same rows, same name: no new version,
     but damaged files of the old one are replaced.
 
-    Raises DataError when rows it shares were collected, or when `after` is not the newest version any more.
+    Raises DataError when rows it shares were collected, or when the version that the draft
+    builds on is not the newest any more. `change` happens together with it, or neither does.
     """
     with catalog.change() as db:
-        new_rows = _name_segment(db, home, *written) if written is not None else 0
+        if change is not None:
+            change(db)
+        new_rows = name_segment(db, home, *written) if written is not None else 0
         _require_segments(db, draft)
         versions = catalog.select_versions(db, "name = $1", [draft.name])
         known = next((v for v in versions if v.fingerprint == draft.fingerprint), None)
         if known is not None and _is_intact(db, home, known):
             return Published(known, is_new=False, num_new_rows=new_rows)
         newest = versions[-1].version if versions else 0
-        if known is None and after is not None and after != newest:
+        if known is None and draft.after is not None and draft.after != newest:
             raise DataError(
                 f"{draft.name}@{newest} was made meanwhile.",
-                f"version {after} as the newest, which this one builds on",
+                f"version {draft.after} as the newest, which this one builds on",
                 "Run the same command again.",
             )
         is_whole = draft.manifest.segments == (draft.fingerprint,)
@@ -85,7 +94,7 @@ def commit(
             draft.manifest.num_rows,
             draft.columns,
             list(draft.manifest.segments),
-            None if is_whole else _write_manifest(home, draft),
+            None if is_whole else _write_manifest(home, draft.manifest),
             known.stage_key if known else origin.stage_key,
             known.created_at if known else time.time(),
             json.dumps(known.origin if known else origin.document),
@@ -108,7 +117,17 @@ def is_manifest_intact(home: Home, version: DatasetVersion) -> bool:
     return version.is_whole_segment or (path.is_file() and synced_sha256(path) == version.manifest_sha256)
 
 
-def _name_segment(db: duckdb.DuckDBPyConnection, home: Home, writer: SegmentWriter, segment: Segment) -> int:
+def move_rows(db: duckdb.DuckDBPyConnection, home: Home, version: DatasetVersion, manifest: Manifest) -> None:
+    """Let a version say that the same rows stand elsewhere."""
+    digest = _write_manifest(home, manifest)
+    db.execute(
+        "update versions set segments = $1, manifest_sha256 = $2 where name = $3 and version = $4",
+        [list(manifest.segments), digest, version.name, version.version],
+    )
+    _create_view(db, home, replace(version, segments=manifest.segments, manifest_sha256=digest))
+
+
+def name_segment(db: duckdb.DuckDBPyConnection, home: Home, writer: SegmentWriter, segment: Segment) -> int:
     """Give a new segment's files their names, also in place of damaged ones; returns the rows it adds."""
     known = select_segments(db, [segment.fingerprint]).get(segment.fingerprint)
     if known is not None and is_intact(home.rows_dir, known):
@@ -146,9 +165,9 @@ def _require_segments(db: duckdb.DuckDBPyConnection, draft: Draft) -> None:
         )
 
 
-def _write_manifest(home: Home, draft: Draft) -> str:
-    temporary = home.manifests_dir / f".{os.getpid()}.{time.monotonic_ns()}.tmp"
-    write_manifest(draft.manifest, temporary)
+def _write_manifest(home: Home, manifest: Manifest) -> str:
+    temporary = path_to_write(home.manifests_dir)
+    write_manifest(manifest, temporary)
     digest = synced_sha256(temporary)
     temporary.replace(home.manifests_dir / f"{digest}.parquet")
     return digest

@@ -5,7 +5,6 @@ others are compared, by hash. A removed and an added row are one changed row whe
 without a key, when they stand in the same place between rows that did not change.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_contracts.errors import DataError
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.manifests import Integers
-from infra.warehouse.reading import Reader
+from infra.warehouse.reading import Reader, require_columns
 from infra.warehouse.row_hashes import Hashes, words_of
 
 _UNMATCHED = """
@@ -139,11 +137,7 @@ def _same_key(old: pa.Table, new: pa.Table) -> Integers:
 
 
 def _keys(reader: Reader, version: DatasetVersion, rows: Sequence[int] | Integers, key: str) -> pa.Table:
-    names = [name for name, _ in json.loads(version.columns)]
-    if key not in names:
-        raise DataError(
-            f"{version} has no column {key}.", f"one of {', '.join(names)}", "Give another --key."
-        )
+    require_columns(version, [key])
     keys = reader.read(version, [key])
     return pa.table({"row": rows, "key": keys.column(key).take(pa.array(rows))})
 

@@ -12,9 +12,10 @@ from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
 from infra.home import Home
 from infra.warehouse.catalog import Catalog
-from infra.warehouse.committing import Draft, Origin, Published, commit, no_rows
+from infra.warehouse.committing import Change, Draft, Origin, Published, commit, no_rows
 from infra.warehouse.known_rows import KnownRows
 from infra.warehouse.manifests import Integers, join_rows
+from infra.warehouse.repairing import repair_segments
 from infra.warehouse.row_hashes import Hashes, RowHasher, columns_text, fingerprint_of
 from infra.warehouse.segments import Segment, SegmentWriter, is_intact
 
@@ -50,6 +51,7 @@ class Publisher:
     ) -> None:
         self._home, self._catalog, self._name, self._kind = home, catalog, name, kind
         self._candidates = known
+        self._damaged: list[Segment] = []
         self._segments: list[str] = []
         self._known = KnownRows(home.rows_dir, [])
         self._hasher = RowHasher()
@@ -119,17 +121,20 @@ class Publisher:
 
     def _begin(self, schema: pa.Schema) -> None:
         columns = columns_text(schema)
-        known = [
-            segment
-            for segment in self._candidates
-            if segment.columns == columns and is_intact(self._home.rows_dir, segment)
-        ]
+        known: list[Segment] = []
+        for segment in self._candidates:
+            if segment.columns == columns:
+                is_known = is_intact(self._home.rows_dir, segment)
+                (known if is_known else self._damaged).append(segment)
         self._schema = schema
         self._segments = [segment.fingerprint for segment in known]
         self._known = KnownRows(self._home.rows_dir, known)
 
-    def publish(self, origin: Origin, after: int | None = None) -> Published:
-        """Make the version. Raises DataError when no row was added, and as `commit` does."""
+    def publish(self, origin: Origin, after: int | None = None, change: Change | None = None) -> Published:
+        """Make the version, and repair what its rows can repair.
+
+        Raises DataError when no row was added, and as `commit` does.
+        """
         if self._schema is None or not self._hashes:
             raise no_rows(self._name)
         columns = columns_text(self._schema)
@@ -139,6 +144,8 @@ class Publisher:
             np.concatenate(self._segment),
             np.concatenate(self._position),
         )
-        draft = Draft(self._name, self._kind, columns, fingerprint_of(columns, self._hashes), manifest)
+        draft = Draft(self._name, self._kind, columns, fingerprint_of(columns, self._hashes), manifest, after)
         written = (self._writer, new) if self._writer is not None and new is not None else None
-        return commit(self._home, self._catalog, draft, origin, written, after)
+        published = commit(self._home, self._catalog, draft, origin, written, change)
+        repair_segments(self._home, self._catalog, self._damaged, published.version)
+        return published

@@ -1,12 +1,12 @@
 """The quarantine: rows that broke their contract, kept whole with file, line and reason.
 
 One Parquet file an import, named in the catalog together with the version the other rows became. A row leaves
-only when it is accepted into a version.
+only when it is accepted into a version: one transaction makes that version and replaces the quarantine by what
+is left of it, and the version names the quarantines it took rows from.
 """
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections import Counter
@@ -19,12 +19,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_contracts.errors import DataError
+from infra.being_written import path_to_write
 from infra.home import Home
-from infra.warehouse.catalog import Catalog
+from infra.warehouse.catalog import Catalog, DatasetVersion
+from infra.warehouse.committing import Change, Published
 from infra.warehouse.segments import damaged, synced_sha256
 
 _SCHEMA = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "row": pa.string()})
 _ROWS_AT_ONCE = 10_000
+ADMITTED = "admitted"
+"""Key of a version's origin: the quarantines it took rows from, each with its import's version."""
+
 _PARTICULAR = re.compile(r"'(?:[^'\\]|\\.)*'|\"[^\"]*\"|\d[\d:.,]*(?<![.:,])")
 
 
@@ -36,7 +42,7 @@ class BadRow:
     line: int
     reason: str
     row: str
-    """As it stands in the file, or as JSON."""
+    """As it stands in the file; from a file that is no JSON, all of its columns as a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,11 @@ class Quarantine:
     origin: dict[str, Any]
     path: Path
 
+    @property
+    def admission(self) -> dict[str, Any]:
+        """What a version that takes rows from it says of it."""
+        return {"quarantine": self.quarantine_id, "version": self.version}
+
 
 class QuarantineWriter:
     """Collects bad rows into a file that `Quarantines.add` gives its name."""
@@ -58,7 +69,7 @@ class QuarantineWriter:
     def __init__(self, home: Home, restore: Callable[[BadRow], BadRow] = lambda row: row) -> None:
         """`restore` gives a row that was read from somewhere else its first place back."""
         self._restore = restore
-        self._temporary = home.quarantine_dir / f".{os.getpid()}.{time.monotonic_ns()}.tmp"
+        self._temporary = path_to_write(home.quarantine_dir)
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[BadRow] = []
         self.reasons: Counter[str] = Counter()
@@ -111,21 +122,48 @@ class Quarantines:
     def __init__(self, home: Home, catalog: Catalog) -> None:
         self._home, self._catalog = home, catalog
 
-    def add(self, name: str, version: int | None, writer: QuarantineWriter, origin: dict[str, Any]) -> None:
-        """Keep what a writer collected; the same rows of the same import are kept once."""
-        if writer.num_rows:
-            finished = _Finished(writer, version, origin)
-            with self._catalog.change() as db:
-                self._insert(db, name, finished)
+    def add(
+        self, name: str, published: Published | None, writer: QuarantineWriter, origin: dict[str, Any]
+    ) -> DatasetVersion | None:
+        """Keep what a writer collected; the same rows of the same import are kept once.
 
-    def replace(self, name: str, groups: Sequence[tuple[Quarantine, QuarantineWriter]]) -> None:
-        """Keep of each quarantine what its writer collected, in one transaction."""
-        left = [_Finished(writer, old.version, old.origin) for old, writer in groups if writer.num_rows]
+        An import repeated after a fix brings back no row that the fix took in: it returns that fix's version.
+        """
+        if not writer.num_rows:
+            return None
+        version = published.version.version if published else None
+        finished = _Finished(writer, version, origin)
+        admission = {"quarantine": finished.quarantine_id, "version": version}
         with self._catalog.change() as db:
-            for old, _ in groups:
-                db.execute("delete from quarantines where name = $1 and file = $2", [name, old.quarantine_id])
-            for finished in left:
-                self._insert(db, name, finished)
+            for known in self._catalog.select_versions(db, "name = $1", [name]):
+                is_repeated = published is None or not published.is_new
+                if is_repeated and admission in known.origin.get(ADMITTED, []):
+                    return known
+            self._insert(db, name, finished)
+        return None
+
+    def replacement(self, groups: Sequence[tuple[Quarantine, QuarantineWriter]]) -> Change:
+        """Each quarantine gives way to what its writer collected, in the transaction that admits the others.
+
+        Raises DataError there when one of them has given way already.
+        """
+        left = [
+            _Finished(writer, old.version, old.origin) if writer.num_rows else None for old, writer in groups
+        ]
+
+        def replace(db: duckdb.DuckDBPyConnection) -> None:
+            for (old, _), rest in zip(groups, left, strict=True):
+                query = "delete from quarantines where name = $1 and file = $2 returning file"
+                if not db.execute(query, [old.name, old.quarantine_id]).fetchall():
+                    raise DataError(
+                        f"Another fix of {old.name} took rows out of its quarantine meanwhile.",
+                        "the quarantine as it was at the beginning",
+                        "Run the same command again.",
+                    )
+                if rest is not None:
+                    self._insert(db, old.name, rest)
+
+        return replace
 
     def _insert(self, db: duckdb.DuckDBPyConnection, name: str, finished: "_Finished") -> None:
         finished.path.replace(self._path(finished.quarantine_id))

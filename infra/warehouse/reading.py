@@ -1,14 +1,16 @@
 """Read a version back: its segments' rows in the manifest's order, checked against what was published."""
 
 import json
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.errors import NotFoundError
+from data_contracts.errors import DataError, NotFoundError
+from infra.being_written import path_to_write
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion
 from infra.warehouse.committing import manifest_path
@@ -37,6 +39,7 @@ class Reader:
 
     def __init__(self, home: Home, catalog: Catalog) -> None:
         self._home, self._catalog = home, catalog
+        self._made: dict[str, Path] = {}
 
     def manifest(self, version: DatasetVersion) -> Manifest:
         """Which rows of which segments. Raises DataError when its file is damaged."""
@@ -92,17 +95,16 @@ class Reader:
             yield from _pick_rows(whole, before, manifest)
 
     def file(self, version: DatasetVersion) -> Path:
-        """The rows as one Parquet file for another process; made now unless the version is a whole segment."""
+        """The rows as one Parquet file: a whole segment's own, else one that is made and goes with this reader."""
         if version.is_whole_segment:
             require_unchanged(version.path, self.segments(version)[version.fingerprint])
             return version.path
-        if not version.path.exists():
-            temporary = version.path.with_suffix(".file.tmp")
-            with self._home.lock(f"file-{version.fingerprint}", holder=f"making the file of {version}"):
-                _write(self.pieces(version), temporary)
-                synced_sha256(temporary)
-                temporary.replace(version.path)
-        return version.path
+        if version.fingerprint not in self._made:
+            path = path_to_write(self._home.rows_dir)  # kept from collectors while this process lives
+            weakref.finalize(self, path.unlink, missing_ok=True)
+            _write(self.pieces(version), path)
+            self._made[version.fingerprint] = path
+        return self._made[version.fingerprint]
 
     def prove(self, version: DatasetVersion) -> pa.Table:
         """The rows, every one hashed again. Raises DataError when they are not what was published."""
@@ -132,6 +134,17 @@ def prove_segment(folder: Path, segment: Segment, hasher: RowHasher) -> None:
     rows = read_segment(folder, segment)
     if fingerprint_of(segment.columns, [hasher.hash_rows(rows)]) != segment.fingerprint:
         raise damaged(rows_path(folder, segment.fingerprint), "holds other rows")
+
+
+def require_columns(version: DatasetVersion, wanted: Iterable[str]) -> None:
+    """Raise DataError when the version lacks one of these columns."""
+    names = [name for name, _ in json.loads(version.columns)]
+    if missing := [name for name in wanted if name not in names]:
+        raise DataError(
+            f"{version} has no column {', '.join(missing)}.",
+            f"one of {', '.join(names)}",
+            f"See `burnish data show {version}`.",
+        )
 
 
 def require_version_rows(version: DatasetVersion) -> None:

@@ -19,13 +19,15 @@ def resolve(catalog: Catalog, db: duckdb.DuckDBPyConnection, reference: str) -> 
     name, at, which = reference.partition("@")
     if at and not which:
         raise RecipeError(f"{reference!r} names no version.", _FORMS, "Leave the @ out for the newest.")
+    if not name:
+        raise RecipeError(f"{reference!r} names no dataset.", _FORMS, "See `burnish data list`.")
     versions = catalog.select_versions(db, "name = $1", [name])
     if not versions:
         raise NotFoundError(f"No dataset {name}.", *_known_names(db, name))
     if not which:
         return versions[-1]
     if which.isascii() and which.isdigit():
-        found = [version for version in versions if version.version == int(which)]
+        found = [version for version in versions if str(version.version) == which.lstrip("0")]
     elif TAG_PATTERN.fullmatch(which):
         tagged = db.execute("select version from tags where name = $1 and tag = $2", [name, which]).fetchall()
         found = [version for version in versions if tagged and version.version == tagged[0][0]]
@@ -43,14 +45,21 @@ def resolve(catalog: Catalog, db: duckdb.DuckDBPyConnection, reference: str) -> 
 
 
 def _moment(reference: str, text: str) -> float:
-    """The end of a day, or the moment itself, in local time."""
+    """The end of a day, or the moment itself, in local time. Raises RecipeError, for what is yet to come too."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if moment.timestamp() > time.time():
+            raise RecipeError(
+                f"{reference!r} means a time that has not come.", "one in the past", "Leave the date out."
+            )
+        if len(text) <= len("2026-11-21"):
+            moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
+        return moment.timestamp()
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # no date, or one that has no timestamp, such as of the year 1
         raise RecipeError(f"{reference!r} names no version.", _FORMS, "See `burnish data list`.") from error
-    if len(text) <= len("2026-11-21"):
-        moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
-    return moment.timestamp()
 
 
 def _known_names(db: duckdb.DuckDBPyConnection, name: str) -> tuple[str, str]:

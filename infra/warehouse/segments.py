@@ -9,7 +9,6 @@ in the catalog, so that a flipped byte is found by reading the file once.
 
 import hashlib
 import os
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.errors import DataError
+from infra.being_written import path_to_write
 from infra.warehouse.row_hashes import HASH_TYPE, Hashes, columns_text, fingerprint_of
 
 _ROW_GROUP = 65_536
@@ -49,7 +49,7 @@ class SegmentWriter:
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self._folder = folder
         self._columns = columns_text(schema)
-        self._temporary = folder / f".{os.getpid()}.{time.monotonic_ns()}.tmp"
+        self._temporary = path_to_write(folder)
         self._writer = pq.ParquetWriter(
             self._temporary,
             schema,
@@ -91,7 +91,7 @@ class SegmentWriter:
     def publish(self, segment: Segment) -> None:
         """Give the finished files their names; whoever finds the rows finds their hashes."""
         hashes = hashes_path(self._folder, segment.fingerprint)
-        temporary = self._temporary.with_suffix(".hashes.tmp")
+        temporary = path_to_write(self._folder)
         with temporary.open("wb") as file:
             for part in self._hashes:
                 file.write(part.tobytes())
@@ -141,12 +141,9 @@ def read_segment(folder: Path, segment: Segment, columns: list[str] | None = Non
     with ThreadPoolExecutor(1) as thread:
         checked = thread.submit(require_unchanged, path, segment)
         try:
-            rows = pq.read_table(path, columns=columns)
-        except (OSError, pa.ArrowException) as error:
-            checked.result()
-            raise damaged(path, "cannot be read") from error
-        checked.result()
-    return rows
+            return pq.read_table(path, columns=columns)
+        finally:
+            checked.result()  # damage is what is told, whatever it did to the reading
 
 
 def require_unchanged(path: Path, segment: Segment) -> None:

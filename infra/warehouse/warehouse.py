@@ -26,7 +26,7 @@ from infra.warehouse.publishing import Publisher
 from infra.warehouse.reading import Reader, require_version_rows
 from infra.warehouse.references import TAG_PATTERN, resolve
 from infra.warehouse.row_hashes import fingerprint_of
-from infra.warehouse.segments import Segment, read_hashes
+from infra.warehouse.segments import Segment, read_hashes, require_unchanged, rows_path
 
 
 class Warehouse:
@@ -66,7 +66,7 @@ class Warehouse:
     ) -> Published:
         """The rows `row[i]` of `sources[source[i]]`, in order, as a version: nothing is copied.
 
-        Raises DataError for no rows, and for sources whose columns do not agree.
+        Raises DataError for no rows, for damaged ones, and for sources whose columns do not agree.
         """
         if len(row) == 0:
             raise no_rows(name)
@@ -74,6 +74,8 @@ class Warehouse:
         segments = self.catalog.segments(manifest.segments)
         ordered = [segments[fingerprint] for fingerprint in manifest.segments]
         columns = _all_columns(name, ordered)
+        for segment in ordered:
+            require_unchanged(rows_path(self.home.rows_dir, segment.fingerprint), segment)
         hashes = [read_hashes(self.home.rows_dir, segment) for segment in ordered]
         before = np.concatenate([[0], np.cumsum([len(part) for part in hashes])[:-1]]).astype(np.int64)
         segment, position = manifest.positions()

@@ -1,118 +1,167 @@
-"""Every verifier by name, and the two questions the rest of the project asks: what is the verdict on this
-completion, and can these problems be solved at all?
+"""Every verifier by name: Burnish's own, those of installed packages, and those that a recipe adds.
+
+A row names its verifier, and rows are not trusted: only a recipe or an installed package can bring code in.
 """
 
 import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cache
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from pydantic import TypeAdapter, ValidationError
 
-from data_contracts.errors import DataError, GroundTruthError, RecipeError
-from data_contracts.rows import Problem
+from data_contracts.errors import DataError, RecipeError
 from data_contracts.verdict import Verdict
-from stages.verifiers.exact_number import exact_number
-from stages.verifiers.format import FormatConditions, follows_format
-from stages.verifiers.math_expression import math_expression
+from stages.verifiers.composite import COMPOSITE
+from stages.verifiers.exact_number import EXACT_NUMBER
+from stages.verifiers.format import FORMAT
+from stages.verifiers.math_expression import MATH_EXPRESSION
 from stages.verifiers.reading import shortened
-
-
-@with_config(extra="forbid")
-class NoArguments(TypedDict):
-    """The verifier takes none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verifier:
-    """`check(completion, ground_truth, **arguments)`, and how to prove that it can say yes."""
-
-    check: Callable[..., Verdict]
-    arguments: type
-    """A TypedDict of the keyword arguments."""
-
-    completion_of: Callable[[str], str] | None
-    """A right completion made from the ground truth; None when the ground truth plays no part."""
-
-
-def _in_box(ground_truth: str) -> str:
-    return f"\\boxed{{{ground_truth}}}"
-
+from stages.verifiers.submission import Submission
+from stages.verifiers.verifier import Verifier
 
 VERIFIERS: dict[str, Verifier] = {
-    "exact_number": Verifier(exact_number, NoArguments, completion_of=str),
-    "math_expression": Verifier(math_expression, NoArguments, completion_of=_in_box),
-    "format": Verifier(follows_format, FormatConditions, completion_of=None),
+    "composite": COMPOSITE,
+    "exact_number": EXACT_NUMBER,
+    "format": FORMAT,
+    "math_expression": MATH_EXPRESSION,
 }
+ENTRY_POINTS = "burnish.verifiers"
+"""The group under which an installed package offers verifiers of its own."""
+
+_ARGUMENTS_KEPT = 4096
 
 
-def verify(name: str, arguments_json: str, completion: str, ground_truth: str) -> Verdict:
-    """The verdict of the verifier called `name`; `arguments_json` holds its keyword arguments."""
-    verifier = _verifier(name)
-    return verifier.check(completion, ground_truth, **_read_arguments(name, verifier, arguments_json))
+class Catalog:
+    """The verifiers of one recipe. `added` maps names to `package.module:RECORD` or `path/to/file.py:RECORD`."""
 
+    def __init__(self, added: Mapping[str, str] | None = None) -> None:
+        self.added = dict(added or {})
+        self._found: dict[str, Verifier] = {}
+        self._arguments = lru_cache(_ARGUMENTS_KEPT)(self._read_arguments)
 
-def require_verifier(name: str, arguments_json: str) -> None:
-    """There is such a verifier, and it takes these arguments. Raises RecipeError or DataError."""
-    _read_arguments(name, _verifier(name), arguments_json)
+    def names(self) -> list[str]:
+        return [*VERIFIERS, *self.added, *_installed()]
 
+    def find(self, name: str) -> Verifier:
+        """Raises RecipeError when there is none."""
+        if name not in self._found:
+            self._found[name] = self._load(name)
+        return self._found[name]
 
-def ground_truth_fault(problem: Problem) -> str | None:
-    """Why a problem's verifier rejects its own ground truth, or None. Raises DataError for bad arguments."""
-    completion_of = _verifier(problem.verifier).completion_of
-    completion = completion_of(problem.ground_truth) if completion_of else ""
-    verdict = verify(problem.verifier, problem.arguments, completion, problem.ground_truth)
-    if completion_of is None or verdict.reward == 1.0:
-        return None
-    return (
-        f"its own ground truth {shortened(problem.ground_truth)!r} gets reward {verdict.reward:g} "
-        f"({verdict.reason})"
-    )
+    def arguments(self, name: str, arguments_json: str) -> Mapping[str, Any]:
+        """The checked keyword arguments; shared between calls. Raises RecipeError or DataError."""
+        return self._arguments(name, arguments_json)
 
+    def quick(self, submission: Submission) -> Verdict | None:
+        """The verdict where it can be had at once. Code that others wrote is only run in workers."""
+        verifier = self.find(submission.verifier)
+        arguments = self.arguments(submission.verifier, submission.arguments)
+        if verifier.quick is None or submission.verifier not in VERIFIERS:
+            return None
+        return verifier.quick(submission.completion, submission.problem, **arguments)
 
-def require_gradable(problems: Iterable[Problem]) -> None:
-    """Refuse problems whose verifier rejects its own ground truth: no policy could ever be right."""
-    for position, problem in enumerate(problems):
-        place = f"Row {position + 1}, verifier {problem.verifier}"
-        try:
-            fault = ground_truth_fault(problem)
-        except DataError as error:
-            raise type(error)(f"{place}: {error.found}", error.expected, error.do) from error
-        if fault is not None:
-            raise GroundTruthError(
-                f"{place}: {fault}.", "reward 1 for the ground truth itself", "Fix the row or drop it."
+    def thorough(self, submission: Submission) -> Callable[[], Verdict]:
+        """The whole judgement, its modules imported; for workers."""
+        verifier = self.find(submission.verifier)
+        arguments = self.arguments(submission.verifier, submission.arguments)
+        check = _load_object(submission.verifier, verifier.thorough) if verifier.thorough else None
+
+        def judge() -> Verdict:
+            quick = verifier.quick
+            verdict = quick(submission.completion, submission.problem, **arguments) if quick else None
+            if verdict is None and check is not None:
+                verdict = check(submission.completion, submission.problem, **arguments)
+            if verdict is None:
+                raise ValueError(f"{submission.verifier} gave no verdict")
+            return verdict
+
+        return judge
+
+    def own_completion(self, submission: Submission) -> str | None:
+        """A right completion made from the problem itself, or None where its verifier can make none."""
+        completion_of = self.find(submission.verifier).completion_of
+        arguments = self.arguments(submission.verifier, submission.arguments)
+        return completion_of(submission.problem, **arguments) if completion_of else None
+
+    def _load(self, name: str) -> Verifier:
+        if name in VERIFIERS:
+            return VERIFIERS[name]
+        if (place := self.added.get(name) or _installed().get(name)) is None:
+            nearest = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.0)
+            raise RecipeError(
+                f"There is no verifier named {shortened(name)!r}.",
+                f"one of {', '.join(self.names())}",
+                f"Did you mean {nearest[0]}? A recipe adds its own under `verifiers:`.",
             )
+        verifier = _load_object(name, place)
+        if not isinstance(verifier, Verifier):
+            raise RecipeError(
+                f"{place} (verifier {name}) is {type(verifier).__name__}.",
+                "a Verifier (stages.verifiers.verifier)",
+                "`burnish verifier template` shows one.",
+            )
+        return verifier
+
+    def _read_arguments(self, name: str, arguments_json: str) -> Mapping[str, Any]:
+        verifier = self.find(name)
+        accepted = verifier.arguments
+        try:
+            arguments = _adapter(accepted).validate_json(arguments_json, strict=True)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place = ".".join(str(key) for key in problem["loc"])
+            raise DataError(
+                f"The arguments {shortened(arguments_json)} of verifier {name} do not fit: "
+                f"{f'{place}: ' if place else ''}{problem['msg']}.",
+                f"a JSON object with no other keys than {list(accepted.__annotations__)}",
+                "Fix the column arguments of this row.",
+            ) from error
+        if verifier.require is not None:
+            verifier.require(arguments)
+        return arguments
 
 
-def _verifier(name: str) -> Verifier:
-    verifier = VERIFIERS.get(name)
-    if verifier is None:
-        nearest = difflib.get_close_matches(name, VERIFIERS, n=1, cutoff=0.0)
-        raise RecipeError(
-            f"There is no verifier named {shortened(name)!r}.",
-            f"one of {', '.join(VERIFIERS)}",
-            f"Did you mean {nearest[0]}?",
-        )
-    return verifier
-
-
-def _read_arguments(name: str, verifier: Verifier, arguments_json: str) -> dict[str, Any]:
+def _load_object(name: str, place: str) -> Any:
+    """What `package.module:OBJECT` or `path/to/file.py:OBJECT` names. Raises RecipeError."""
+    module, _, attribute = place.rpartition(":")
     try:
-        arguments: dict[str, Any] = _adapter(verifier.arguments).validate_json(arguments_json, strict=True)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(key) for key in problem["loc"])
-        raise DataError(
-            f"The arguments {shortened(arguments_json)} of verifier {name} do not fit: "
-            f"{f'{place}: ' if place else ''}{problem['msg']}.",
-            f"a JSON object with no other keys than {list(verifier.arguments.__annotations__)}",
-            "Fix the column arguments of this row.",
+        return getattr(_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, OSError, SyntaxError) as error:
+        raise RecipeError(
+            f"The verifier {name} cannot be loaded from {place}: {error}.",
+            "package.module:RECORD of an installed package, or path/to/file.py:RECORD",
+            "Correct the place, or install the package it is in.",
         ) from error
-    return arguments
+
+
+@cache
+def _module(place: str) -> ModuleType:
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{place} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def _installed() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
 
 
 @cache
 def _adapter(arguments: type) -> TypeAdapter[Any]:
     return TypeAdapter(arguments)
+
+
+def require_verifier(name: str, arguments_json: str) -> None:
+    """There is such a verifier, and it takes these arguments. Raises RecipeError or DataError."""
+    Catalog().arguments(name, arguments_json)

@@ -1,18 +1,19 @@
 """Reward 1 when the last number after the thinking is the ground truth, to the last digit."""
 
 from data_contracts.errors import GroundTruthError
-from data_contracts.verdict import Verdict
+from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.reading import after_thinking, exact_value, last_number, shortened
+from stages.verifiers.verifier import Verifier
 
 
-def exact_number(completion: str, ground_truth: str) -> Verdict:
+def exact_number(completion: str, problem: PosedProblem) -> Verdict:
     """Compare as decimals, so that 1,200.0 equals 1200 and 0.1 is not nearly 0.1."""
-    expected = exact_value(ground_truth)
+    expected = exact_value(problem.ground_truth)
     if expected is None:
         raise GroundTruthError(
-            f"The ground truth {shortened(ground_truth)!r} is no number.",
+            f"The ground truth {shortened(problem.ground_truth)!r} is no number.",
             "a number such as 18, -1,200 or 0.25",
-            "Fix the row, or name the verifier math_expression for it.",
+            "Fix the row, or name the verifier math for it.",
         )
     written = last_number(after_thinking(completion))
     if written is None:
@@ -21,5 +22,12 @@ def exact_number(completion: str, ground_truth: str) -> Verdict:
     if answer is None:
         return Verdict(0.0, f"ends in {shortened(written)}, which is an expression and no number")
     if answer != expected:
-        return Verdict(0.0, f"answered {shortened(written)}, expected {shortened(ground_truth)}")
+        return Verdict(0.0, f"answered {shortened(written)}, expected {shortened(problem.ground_truth)}")
     return Verdict(1.0, "exact match")
+
+
+def _ground_truth(problem: PosedProblem) -> str:
+    return problem.ground_truth
+
+
+EXACT_NUMBER = Verifier(quick=exact_number, completion_of=_ground_truth)

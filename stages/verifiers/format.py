@@ -9,7 +9,8 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from data_contracts.errors import DataError
-from data_contracts.verdict import Verdict
+from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.verifier import Verifier
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -26,9 +27,9 @@ class FormatConditions(TypedDict, total=False):
     max_characters: Annotated[int, Field(gt=0)]
 
 
-def follows_format(completion: str, ground_truth: str, **conditions: Unpack[FormatConditions]) -> Verdict:
+def follows_format(completion: str, problem: PosedProblem, **conditions: Unpack[FormatConditions]) -> Verdict:
     """All or nothing: a policy could collect part of a reward without ever completing the shape."""
-    del ground_truth
+    del problem
     holds: dict[str, bool] = {}
     if "starts_with" in conditions:
         holds["starts_with"] = completion.startswith(conditions["starts_with"])
@@ -59,3 +60,6 @@ def _contains_in_order(completion: str, pieces: list[str]) -> bool:
             return False
         position = found + len(piece)
     return True
+
+
+FORMAT = Verifier(quick=follows_format, arguments=FormatConditions)

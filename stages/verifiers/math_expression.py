@@ -6,13 +6,12 @@ reward can be had by listing candidates. Equal text and plain numbers are decide
 math-verify in a worker process.
 """
 
-import os
 import re
 
 from data_contracts.errors import GroundTruthError
-from data_contracts.verdict import Verdict
+from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.reading import after_thinking, exact_value, shortened
-from stages.verifiers.worker import Worker
+from stages.verifiers.verifier import Verifier
 
 _MAX_CHARACTERS = 1000
 _BOX = "\\boxed{"
@@ -22,12 +21,15 @@ _THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|\{,\}|\\[,!;: ])(?=\d\d\d)")
 _SAME_IN_PRINT = {r"\left": "", r"\right": "", r"\dfrac": r"\frac", r"\tfrac": r"\frac", r"\$": ""}
 _LOOSE_SPACE = re.compile(r"(?<!\d) | (?!\d)")
 
-_workers: dict[int, Worker] = {}
-"""By process id: a forked process must not talk to its parent's worker."""
+
+def math_expression(completion: str, problem: PosedProblem) -> Verdict | None:
+    """Compare as mathematics: 1/2, 0.5 and \\frac{2}{4} are one answer. None where math-verify has to say."""
+    answer, expected = answer_and_truth(completion, problem.ground_truth)
+    return answer if isinstance(answer, Verdict) else _compare(answer, expected)
 
 
-def math_expression(completion: str, ground_truth: str) -> Verdict:
-    """Compare as mathematics: 1/2, 0.5 and \\frac{2}{4} are one answer."""
+def answer_and_truth(completion: str, ground_truth: str) -> tuple[str | Verdict, str]:
+    """Both cleaned, or a verdict in place of the answer."""
     expected = _cleaned(_boxed(ground_truth) or ground_truth)
     if not expected or len(expected) > _MAX_CHARACTERS:
         raise GroundTruthError(
@@ -37,20 +39,17 @@ def math_expression(completion: str, ground_truth: str) -> Verdict:
         )
     answer = _final_answer(after_thinking(completion))
     if not answer:
-        return Verdict(0.0, "no final answer in completion")
+        return Verdict(0.0, "no final answer in completion"), expected
     if len(answer) > _MAX_CHARACTERS:
-        return Verdict(0.0, f"the final answer has {len(answer):,} characters, more than {_MAX_CHARACTERS:,}")
-    return _compare(_cleaned(answer), expected)
+        return Verdict(0.0, f"the final answer has over {_MAX_CHARACTERS:,} characters"), expected
+    return _cleaned(answer), expected
 
 
-def close_math_worker() -> None:
-    """End this process's worker; the next expression starts another."""
-    worker = _workers.pop(os.getpid(), None)
-    if worker is not None:
-        worker.close()
+def _in_box(problem: PosedProblem) -> str:
+    return f"\\boxed{{{problem.ground_truth}}}"
 
 
-def _compare(answer: str, expected: str) -> Verdict:
+def _compare(answer: str, expected: str) -> Verdict | None:
     if _in_print(answer) == _in_print(expected):
         return Verdict(1.0, "same text")
     hedge = _HEDGE.search(answer)
@@ -58,14 +57,10 @@ def _compare(answer: str, expected: str) -> Verdict:
         return Verdict(0.0, f"no definite answer: {shortened(answer)}")
     answer_value, expected_value = exact_value(answer), exact_value(expected)
     if answer_value is None or expected_value is None:
-        return _math_worker().verdict(answer=answer, ground_truth=expected)
+        return None
     if answer_value != expected_value:
         return Verdict(0.0, f"answered {answer}, expected {expected}")
     return Verdict(1.0, "equal numbers")
-
-
-def _math_worker() -> Worker:
-    return _workers.setdefault(os.getpid(), Worker("stages.verifiers.math_grading"))
 
 
 def _final_answer(text: str) -> str:
@@ -106,3 +101,8 @@ def _in_print(expression: str) -> str:
     for written, meant in _SAME_IN_PRINT.items():
         expression = expression.replace(written, meant)
     return _LOOSE_SPACE.sub("", " ".join(expression.split()))
+
+
+MATH_EXPRESSION = Verifier(
+    quick=math_expression, thorough="stages.verifiers.math_grading:grade_math", completion_of=_in_box
+)

@@ -1,77 +1,76 @@
-"""The worker's side of `math_expression`: does math-verify call an answer equal to the ground truth?
+"""The second tier of `math`, in a worker process: are two expressions equal by algebra, as math-verify sees it?
 
 Only LaTeX is parsed, by latex2sympy's grammar: math-verify's plain-text extraction goes through SymPy's
 `parse_expr`, which evaluates Python. The parser itself hands SymPy nothing but digits.
+
+math-verify rounds, so that 0.333333 equals 1/3 to it and all tiny numbers are one. Here decimals are read as the
+fractions they are, and two numbers must agree to 25 digits. What it reads in ways that no person would (numbers
+side by side, digits in an unlike base) is refused before.
 """
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from latex2sympy2_extended import is_expr_of_only_symbols
 from latex2sympy2_extended.latex2sympy2 import normalize_latex
 from math_verify import LatexExtractionConfig, verify
 from math_verify.parser import parse_latex_cached
-from sympy import Expr, Float, N, simplify
-from sympy.core.function import AppliedUndef
+from sympy import Expr, Float, N, nan, oo, simplify, zoo
 
-from data_contracts.verdict import Verdict
-from stages.verifiers.reading import shortened
-from stages.verifiers.worker import serve
+from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.math_answer import judge
 
-_NORMALIZATION = replace(LatexExtractionConfig().normalization_config, boxed="none")
-_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)")
-_TINY = 1e-4
+_NORMALIZATION = replace(LatexExtractionConfig().normalization_config, boxed="none", units=True)
+_DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)(?![\d.])")
+_SIDE_BY_SIDE = re.compile(r"\d[ ~]+\d|[\d)}]\.\d+\.|\d\s*_\s*\{?\d")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?|\\frac\{\d+\}\{\d+\})\s*\^\s*\{?\\circ\}?")
+_DIGITS = 25
 
 
-def grade(answer: str, ground_truth: str) -> Verdict:
+def grade_math(completion: str, problem: PosedProblem) -> Verdict:
+    """Raises GroundTruthError where the first tier does."""
+    verdict = judge(completion, problem, equal_by_algebra)
+    return verdict or Verdict(0.0, "undecided")
+
+
+def equal_by_algebra(answer: str, expected: str) -> bool:
+    """What cannot be read is equal to nothing."""
     try:
-        return _grade(answer, ground_truth)
-    except MemoryError:
-        return Verdict(0.0, "needed more memory than a verifier may use")
-    except Exception as error:  # noqa: BLE001 (SymPy and ANTLR raise anything on model text)
-        return Verdict(0.0, f"math-verify cannot read {shortened(answer)}: {type(error).__name__}")
+        return _equal(answer, expected)
+    except Exception:  # noqa: BLE001 (SymPy and ANTLR raise anything on model text)
+        return False
 
 
-def _grade(answer: str, ground_truth: str) -> Verdict:
-    """In a chain such as `y = 2 + 5 = 7` every side but a name must equal the ground truth.
-
-    math-verify takes the last side alone, so that 7 = 2 would be a way to answer 2.
-    """
-    expected = _read(ground_truth)
-    sides = [answer] if "=" in ground_truth else _EQUALS.split(answer)
-    for position, side in enumerate(sides):
-        found = _read(side)
-        is_definition = position < len(sides) - 1 and _is_name(found)
-        if not is_definition and not _equal(expected, found):
-            return Verdict(0.0, f"answered {shortened(answer)}, expected {shortened(ground_truth)}")
-    return Verdict(1.0, "equal according to math-verify")
+def _equal(answer: str, expected: str) -> bool:
+    if _SIDE_BY_SIDE.search(answer):
+        return False
+    truth, found = _read(expected), _read(answer)
+    if not verify(truth, found, timeout_seconds=None, raise_on_error=True):
+        return False
+    return _agree_in_all_digits(truth, found)
 
 
+@lru_cache(maxsize=1024)
 def _read(latex: str) -> Any:
-    return parse_latex_cached(normalize_latex(latex, config=_NORMALIZATION))
+    """Degrees matter to sines; beside other numbers the sign is a unit, which normalization drops."""
+    exact = _DECIMAL.sub(_as_fraction, latex)
+    if _TRIGONOMETRY.search(exact):
+        exact = _DEGREES.sub(r"(\1 \\cdot \\frac{\\pi}{180})", exact)
+    return parse_latex_cached(normalize_latex(exact, config=_NORMALIZATION))
 
 
-def _is_name(found: Any) -> bool:
-    """x, AB, \\text{area}, f(2)."""
-    return isinstance(found, AppliedUndef) or is_expr_of_only_symbols(found)
+def _as_fraction(decimal: re.Match[str]) -> str:
+    return rf"\frac{{{int(decimal[1] + decimal[2])}}}{{{10 ** len(decimal[2])}}}"
 
 
-def _equal(expected: Any, found: Any) -> bool:
-    return verify(expected, found, timeout_seconds=None, raise_on_error=True) and _same_size(expected, found)
-
-
-def _same_size(expected: Any, found: Any) -> bool:
-    """math-verify rounds differences, so that all tiny numbers are equal to it: 1/2004! and 1/2006!."""
-    if not all(isinstance(side, Expr) and side.is_number for side in (expected, found)):
+def _agree_in_all_digits(truth: Any, found: Any) -> bool:
+    if not all(isinstance(side, Expr) and side.is_number for side in (truth, found)):
         return True
-    if abs(N(expected)) > _TINY:
-        return True
-    if expected == 0:
-        return bool(simplify(found) == 0)
-    tolerance = 1e-3 if expected.has(Float) or found.has(Float) else 1e-12
-    return bool(abs(N(found / expected) - 1) < tolerance)
-
-
-if __name__ == "__main__":
-    serve(grade)
+    if truth in (oo, -oo, zoo, nan):
+        return bool(truth == found)
+    difference = simplify(found - truth)
+    return bool(
+        difference == 0 or abs(N(difference, _DIGITS)) < abs(N(truth, _DIGITS)) * Float(10) ** (2 - _DIGITS)
+    )

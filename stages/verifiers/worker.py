@@ -2,7 +2,7 @@
 
 Two limits, so that infrastructure never poisons a reward. CPU seconds are the completion's own fault: the
 kernel ends the worker, and that is reward 0. Wall seconds are only reached by a worker that is starved,
-stopped or broken: that counts as a death, is tried once more, and then raises.
+stopped or broken: that counts as a death, is tried once more, and then there is no verdict.
 
 The worker is a plain subprocess rather than a `multiprocessing` one, because daemonic processes may not have
 those. It outlives nobody: it ends when the connection closes, when its parent is another process than the
@@ -15,87 +15,102 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from data_contracts.errors import StageError
+from data_contracts.errors import DataError, GroundTruthError, StageError
 from data_contracts.verdict import Verdict
+from stages.verifiers.catalog import Catalog
+from stages.verifiers.submission import Outcome, Submission
 
+_MODULE = "stages.verifiers.worker"
 _START_SECONDS = 120.0
 _MEMORY_BYTES = 4 * 2**30
 _IDLE_CHECK_SECONDS = 5.0
 _FAREWELL_SECONDS = 0.5
 _READY = b"ready"
-
-
-class VerifierDiedError(StageError):
-    """A worker died twice on one completion without exceeding a limit: there is no verdict."""
+_DEATHS_ALLOWED = 2
 
 
 class Worker:
-    """One child that runs `python -m module`, started when first needed. Threads may share it."""
+    """One child, started when first needed. One thread at a time may use it."""
 
-    def __init__(self, module: str, cpu_seconds: float = 5.0, wall_seconds: float = 30.0) -> None:
-        self._module = module
-        self._cpu_seconds = cpu_seconds
-        self._wall_seconds = wall_seconds
-        self._lock = threading.Lock()
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
 
     @property
     def pid(self) -> int | None:
         return self._child[0].pid if self._child else None
 
-    def verdict(self, **job: str) -> Verdict:
-        """What the module's function says of `job`; reward 0 when it takes too long."""
-        request = json.dumps(job).encode()
-        with self._lock:
-            verdict = self._attempt(request) or self._attempt(request)
-        if verdict is None:
-            raise VerifierDiedError(
-                f"The verifier worker {self._module} died twice on one completion.",
-                f"a verdict within {self._wall_seconds:g} s",
-                "Look for a lack of memory, or a worker that cannot start: "
-                f"`{sys.executable} -m {self._module}` should complain of missing arguments only.",
-            )
-        return verdict
+    def judge(self, submissions: Sequence[Submission]) -> list[Outcome]:
+        """One outcome each, in order. A death costs nobody but the submission it happened at, the second time."""
+        outcomes: list[Outcome] = []
+        deaths = 0
+        while len(outcomes) < len(submissions):
+            before = len(outcomes)
+            outcomes.extend(self._attempt(submissions[before:]))
+            if len(outcomes) == len(submissions):
+                break
+            limit = self._catalog.find(submissions[len(outcomes)].verifier).cpu_seconds
+            deaths = 1 if len(outcomes) > before else deaths + 1
+            if self._bury() == -signal.SIGPROF:
+                outcomes.append(Outcome(Verdict(0.0, f"needed more than {limit:g} s"), limit))
+                deaths = 0
+            elif deaths == _DEATHS_ALLOWED:
+                outcomes.append(Outcome(None, 0.0, "the verifier's process died twice"))
+                deaths = 0
+        return outcomes
 
     def close(self) -> None:
-        with self._lock:
-            self._bury()
+        self._bury()
 
-    def _attempt(self, request: bytes) -> Verdict | None:
-        """None when the worker died of anything but its CPU limit."""
+    def _attempt(self, submissions: Sequence[Submission]) -> Iterator[Outcome]:
+        """The outcomes until the worker dies."""
+        connection = self._connect()
         try:
-            connection = self._connect()
-            connection.send_bytes(request)
-            if connection.poll(self._wall_seconds):
-                return Verdict(**json.loads(connection.recv_bytes()))
+            connection.send_bytes(json.dumps([asdict(submission) for submission in submissions]).encode())
+            for submission in submissions:
+                if not connection.poll(self._catalog.find(submission.verifier).wall_seconds):
+                    return
+                yield _outcome(json.loads(connection.recv_bytes()))
         except (EOFError, OSError):  # it is gone; its exit status says why
-            pass
-        if self._bury() == -signal.SIGPROF:
-            return Verdict(0.0, f"needed more than {self._cpu_seconds:g} s")
-        return None
+            return
 
     def _connect(self) -> Connection:
         if self._child is None:
             self._child = self._start()
-            if not self._child[1].poll(_START_SECONDS) or self._child[1].recv_bytes() != _READY:
-                raise EOFError
+            if not self._is_ready(self._child[1]):
+                self._bury()
+                raise StageError(
+                    "A verifier's worker process does not start.",
+                    f"an answer within {_START_SECONDS:g} s",
+                    "Look for a lack of memory, or a module of yours that hides one of Python's own.",
+                )
         return self._child[1]
+
+    def _is_ready(self, connection: Connection) -> bool:
+        try:
+            return connection.poll(_START_SECONDS) and connection.recv_bytes() == _READY
+        except (EOFError, OSError):
+            return False
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = Pipe()
-        arguments = [theirs.fileno(), os.getpid(), self._cpu_seconds]
+        arguments = [theirs.fileno(), os.getpid(), json.dumps(dict(self._catalog.added))]
+        root = os.fspath(Path(__file__).parents[2])
+        search = os.pathsep.join([root, *filter(None, sys.path)])
         with theirs:
             process = subprocess.Popen(  # noqa: S603 (our own module and numbers)
-                [sys.executable, "-m", self._module, *map(str, arguments)],
-                cwd=Path(__file__).parents[2],
-                env=os.environ | {"PYTHONHASHSEED": "0"},  # SymPy's term order follows hashes
+                [sys.executable, "-m", _MODULE, *map(str, arguments)],
+                cwd=root,
+                # SymPy's term order follows hashes; a user's own verifier stands where this process finds it.
+                env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": search},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -112,37 +127,67 @@ class Worker:
         self._child = None
         connection.close()
         try:
-            return process.wait(
-                timeout=_FAREWELL_SECONDS
-            )  # closing the connection ends an idle or dying worker
+            return process.wait(_FAREWELL_SECONDS)  # closing the connection ends an idle or dying worker
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
 
 
-def serve(grade: Callable[..., Verdict]) -> NoReturn:
-    """The child's side: answer jobs until nobody is left to ask."""
-    descriptor, parent, cpu_seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the kernel kills, even where the GIL is held
-    connection = Connection(descriptor)
+def serve(connection: Connection, parent: int, catalog: Catalog) -> NoReturn:
+    """The child's side: answer until nobody is left to ask."""
     try:
         connection.send_bytes(_READY)
-        while _next_job(connection, parent):
-            job = json.loads(connection.recv_bytes())
-            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-            verdict = grade(**job)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            connection.send_bytes(json.dumps({"reward": verdict.reward, "reason": verdict.reason}).encode())
+        while _is_asked(connection, parent):
+            for submission in json.loads(connection.recv_bytes()):
+                connection.send_bytes(_judged(Submission(**submission), catalog))
     except (EOFError, OSError):  # the parent closed the connection
         pass
     sys.exit(0)
 
 
-def _next_job(connection: Connection, parent: int) -> bool:
+def _judged(submission: Submission, catalog: Catalog) -> bytes:
+    answer: dict[str, Any]
+    began = time.perf_counter()
+    try:
+        judge = catalog.thorough(submission)  # imports are not the completion's fault
+        signal.setitimer(signal.ITIMER_PROF, catalog.find(submission.verifier).cpu_seconds)
+        verdict = judge()
+        answer = {"verdict": [verdict.reward, verdict.reason, dict(verdict.parts)]}
+    except MemoryError:
+        answer = {"verdict": [0.0, "needed more memory than a verifier may use", {}]}
+    except DataError as error:
+        answer = {"fault": [type(error).__name__, error.found, error.expected, error.do]}
+    except Exception as error:  # noqa: BLE001 (a verifier that a user added may raise anything)
+        answer = {"failure": f"{type(error).__name__}: {error}"}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    return json.dumps(answer | {"seconds": time.perf_counter() - began}).encode()
+
+
+def _outcome(answer: dict[str, Any]) -> Outcome:
+    if "verdict" in answer:
+        return Outcome(Verdict(*answer["verdict"]), answer["seconds"])
+    if "fault" in answer:
+        kind, *sentences = answer["fault"]
+        fault = (GroundTruthError if kind == GroundTruthError.__name__ else DataError)(*sentences)
+        return Outcome(None, answer["seconds"], fault.found, fault)
+    return Outcome(None, answer["seconds"], answer["failure"])
+
+
+def _is_asked(connection: Connection, parent: int) -> bool:
     """False once the parent has gone. A process it forked may keep the connection open for ever."""
     while not connection.poll(_IDLE_CHECK_SECONDS):
         if os.getppid() != parent:
             return False
     return True
+
+
+def _main(descriptor: int, parent: int, added: Mapping[str, str]) -> NoReturn:
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the kernel kills, even where the GIL is held
+    serve(Connection(descriptor), parent, Catalog(added))
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ import pytest
 from datasets import load_from_disk
 
 from flows.cli.app import execute
-from flows.data import imports
+from flows.data import exports, imports
 from flows.data.loading import load_dataset
 from flows.nodes import Node, make_nodes
 from infra.home import open_home
 from infra.ledger import Ledger
 from infra.records import Input
 from infra.warehouse.integrity import find_damage
-from infra.warehouse.quarantine import Quarantines
 from infra.warehouse.warehouse import Warehouse
 from tests.factories import SOURCES, make_execution, make_recipe
 
@@ -152,31 +152,6 @@ def test_corrected_rows_join_the_newest_version_and_the_rest_stays(terminal: Ter
     assert [row["messages"][0]["content"] for row in terminal.rows("chats@2")] == ["a", "corrected"]
     (left,) = terminal.json("quarantine", "chats")["rows"]
     assert (left["file"], left["line"], left["reason"]) == (str(path), 3, "turn 2 is empty")
-
-
-def test_a_fix_killed_before_the_quarantine_changed_adds_no_row_twice(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = terminal.write("rows.jsonl", [_chat("a", id="1"), _chat("", "b", id="2"), _chat("c", "")])
-    terminal.type("import", "chats", path)
-    terminal.type("quarantine", "chats", "--export", "bad.jsonl")
-    lines = [json.loads(line) for line in Path("bad.jsonl").read_text().splitlines()]
-    lines[0]["row"] = _chat("corrected")
-    terminal.write("bad.jsonl", lines)
-    with monkeypatch.context() as patch:
-        patch.setattr(Quarantines, "replace", _interrupted)
-        with pytest.raises(RuntimeError, match="killed"):
-            terminal.type("quarantine", "chats", "--fix", "--source", "bad.jsonl")
-    report = terminal.json("quarantine", "chats", "--fix", "--source", "bad.jsonl")
-    assert (report["version"], report["accepted"], report["quarantined"]) == ("chats@2", 1, 1)
-    assert [(row["messages"][0]["content"], row["id"]) for row in terminal.rows("chats")] == [
-        ("a", "1"),
-        ("corrected", None),
-    ]
-
-
-def _interrupted(*_: Any, **__: Any) -> None:
-    raise RuntimeError("killed")
 
 
 def test_a_mapping_can_readmit_quarantined_rows(terminal: Terminal) -> None:
@@ -467,3 +442,200 @@ def _import_quietly(path: Path) -> None:
 
 def _sft_node() -> Node:
     return next(node for node in make_nodes(make_recipe(), SOURCES) if node.name == "sft")
+
+
+@pytest.fixture
+def own_environment() -> Iterator[None]:
+    """`withdraw` sets variables for MLflow."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.usefixtures("own_environment")
+@pytest.mark.parametrize("method", ["exact", "near"])
+def test_a_withdrawn_copy_does_not_take_the_permitted_ones_along(terminal: Terminal, method: str) -> None:
+    long = [f"{number} " + " ".join(f"word{number}x{place}" for place in range(9)) for number in range(5)]
+    rows = [_chat(text, source=source) for text in long for source in ("forum", "web")]
+    rows += [_chat(long[4], source="web")]
+    terminal.type("import", "p", terminal.write("p.jsonl", rows))
+    terminal.type("withdraw", "--source", "forum", "--because", "x", "--yes")
+    found = terminal.json("dedupe", "u", "p", "--method", method)
+    kept = terminal.rows("u")
+    assert [(row["messages"][0]["content"], row["source"]) for row in kept] == [
+        (text, "web") for text in long
+    ]
+    assert found["removed"] == {"exact": 1, "near": 0}
+    (cluster,) = found["clusters"]
+    assert (cluster["source"], cluster["row"], cluster["size"]) == ("p@1", 9, 2)
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_withdrawn_rows_of_a_prior_version_keep_nothing_out(terminal: Terminal) -> None:
+    terminal.type("import", "old", terminal.write("a.jsonl", [_chat(t, source="forum") for t in "ab"]))
+    terminal.type("import", "new", terminal.write("b.jsonl", [_chat(t, source="web") for t in "ac"]))
+    terminal.type("withdraw", "--source", "forum", "--because", "x", "--yes")
+    terminal.type("dedupe", "u", "new", "--against", "old", "--method", "exact")
+    assert [row["messages"][0]["content"] for row in terminal.rows("u")] == ["a", "c"]
+
+
+def test_a_source_named_twice_is_deduplicated_once(terminal: Terminal) -> None:
+    terminal.type("import", "d", terminal.write("a.jsonl", [_chat(text) for text in "aab"]))
+    terminal.type("dedupe", "u", "d", "d@1", "--method", "exact")
+    assert [row["messages"][0]["content"] for row in terminal.rows("u")] == ["a", "b"]
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_a_split_counts_the_rows_that_may_be_used(terminal: Terminal) -> None:
+    rows = [_chat(f"{n}", source="forum" if n % 2 else "web", key=f"{n}") for n in range(100)]
+    maps = [option for name in ("messages", "source", "key") for option in ("--map", f"{name}={name}")]
+    terminal.type("import", "d", terminal.write("d.jsonl", rows), *maps)
+    terminal.type("withdraw", "--source", "forum", "--because", "x", "--yes")
+    for group_by in ("prompt", "key"):
+        command = ("split", "d", f"{group_by}_tr", f"{group_by}_te", "--count", 20, "--group-by", group_by)
+        assert terminal.json(*command) == {f"{group_by}_tr@1": 30, f"{group_by}_te@1": 20}
+        keys = [row["key"] for side in ("tr", "te") for row in terminal.rows(f"{group_by}_{side}")]
+        assert sorted(map(int, keys)) == list(range(0, 100, 2))
+
+
+def test_json_gives_every_character_as_it_is_stored(terminal: Terminal) -> None:
+    text = "say :smile: now [bold]x[/] [/nothing] \x1b[31m \u202e 20 %"
+    terminal.type("import", "em", terminal.write("em.jsonl", [_chat(text, "ok :heart:")]))
+    (row,) = terminal.json("show", "em")["rows"]
+    assert row["messages"] == _chat(text, "ok :heart:")["messages"]
+    printed = terminal.type("show", "em")
+    assert "say :smile: now [bold]x[/] [/nothing] \\x1b[31m \\x202e 20 %" in printed
+
+
+_HOSTILE_NAMES = (
+    "[/x].jsonl",
+    "[red]a.jsonl",
+    "a\x1b[31mb.jsonl",
+    "a\u202eb.jsonl",
+    "a:smile:b.jsonl",
+    "a\rb.jsonl",
+)
+
+
+def _as_shown(text: str) -> str:
+    return text.replace("\x1b", "\\x1b").replace("\u202e", "\\x202e").replace("\r", "\\x0d")
+
+
+@pytest.mark.parametrize("name", _HOSTILE_NAMES)
+def test_the_name_of_a_file_acts_on_no_terminal(terminal: Terminal, name: str) -> None:
+    Path("[").mkdir()
+    path = terminal.write(f"[/{name.lstrip('[/')}" if name.startswith("[/") else name, [_chat("a")])
+    source = path.relative_to(terminal.folder)
+    terminal.type("import", "mk", source)
+    for command in (("list",), ("log", "mk"), ("card", "mk"), ("export", "mk", f"{source}.copy.parquet")):
+        printed = terminal.type(*command)
+        assert not set(printed) & set("\x1b\u202e\r"), command
+        if command[0] != "card":
+            assert _as_shown(str(source)) in printed, command
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_what_a_withdrawal_names_acts_on_no_terminal(terminal: Terminal) -> None:
+    hostile = "\x1b]0;x\x07[red]:smile:\u202e"
+    terminal.type("import", "d", terminal.write("d.jsonl", [_chat("a", source=hostile)]))
+    printed = terminal.type("withdraw", "--source", hostile, "--because", hostile, "--yes")
+    printed += terminal.type("withdraw", "--source", hostile, "--because", "other", "--yes")
+    printed += terminal.type("withdraw", "--undo", 1, "--because", "granted")
+    assert not set(printed) & set("\x1b\x07\u202e")
+    assert "Withdrawal 1 (source \\x1b]0;x\\x07[red]:smile:\\x202e) is ended." in printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("import", "a", "b.jsonl", "--kind", "\x1b[31m[/x]"), ("list", "--\x1b[31mno[/x]"), ("\x1b[31m[/x]",)],
+)
+def test_a_mistake_is_quoted_and_not_obeyed(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    printed = terminal.type(*arguments, code=2)
+    assert "\x1b" not in printed
+    assert "\\x1b[31m" in printed and "[/x]" in printed
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_another_reason_for_a_withdrawal_is_kept(terminal: Terminal) -> None:
+    terminal.type("import", "d", terminal.write("d.jsonl", [_chat("a", source="web")]))
+    command = ("withdraw", "--source", "web", "--yes", "--because")
+    terminal.type(*command, "licence")
+    for _ in range(2):
+        printed = terminal.type(*command, "its author asked")
+    assert "because licence; the reason given now is kept beside it" in printed
+    ledger = Ledger(terminal.home.ledger_path)
+    assert [decision.reason for decision in ledger.decisions()] == ["its author asked", "licence"]
+    assert len(ledger.withdrawals()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mix", "m", "d=0.5", "d=2"), "d is named more than once"),
+        (("mix", "m", "d", "d"), "d is named more than once"),
+        (("mix", "m", "d", "d@1"), "d@1 more than once"),
+        (("mix", "m", "d", "--cap", "d=1", "--cap", "d=2"), "d is named more than once"),
+        (("mix", "m", "d", "--cap", "d=nan"), "is no NAME=ROWS"),
+        (("mix", "m", "d", "--source-seed", "d=1.5"), "is no NAME=SEED"),
+        (("mix", "m", "d@0001-01-01"), "names no version"),
+        (("show", "d@0001-01-01"), "names no version"),
+        (("show", f"d@{'9' * 5000}"), "No dataset d@9"),
+        (("log", "\udcff"), "is not UTF-8"),
+        (("import", "e", "rows.jsonl", "--licence", "\udcff"), "is not UTF-8"),
+        (("withdraw", "--source", "web", "--because", "\udcff", "--yes"), "is not UTF-8"),
+        (("dedupe", "u", "d", "--threshold", "nan"), "--threshold is nan"),
+        (("dedupe", "u", "d", "--threshold", "0"), "--threshold is 0.0"),
+        (("dedupe", "u", "d", "--threshold", "1.5"), "--threshold is 1.5"),
+        (("export", "d", "a" * 300 + ".jsonl"), "cannot be written: File name too long"),
+        (("export", "d", "a" * 300 + "/b.jsonl"), "cannot be written: File name too long"),
+        (("export", "d", "/proc/d.jsonl"), "cannot be written"),
+        (("export", "d", "d.csv"), "has the suffix '.csv'"),
+    ],
+)
+def test_a_mistake_about_a_version_that_is_there_is_explained(
+    terminal: Terminal, arguments: tuple[str, ...], message: str
+) -> None:
+    terminal.type("import", "d", terminal.write("rows.jsonl", [_chat("a")]))
+    printed = terminal.type(*arguments, code=2)
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("target", ["d.jsonl", "d.jsonl.gz", "d.parquet", "d.arrow", "folder"])
+def test_an_export_that_fails_or_is_killed_leaves_nothing_for_long(terminal: Terminal, target: str) -> None:
+    terminal.type("import", "d", terminal.write("rows.jsonl", [_chat(f"{n}") for n in range(9)]))
+    (Path("out") / "mine").mkdir(parents=True)
+    Path("out/.1.2.tmp").write_text("another program's")
+    kept = sorted(path.name for path in Path("out").iterdir())
+    process = multiprocessing.get_context("spawn").Process(target=_die_exporting, args=(f"out/{target}",))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list(Path("out").iterdir())) == 3
+    (segment,) = terminal.home.rows_dir.glob("*.parquet")
+    whole = segment.read_bytes()
+    segment.write_bytes(whole[: len(whole) // 2])
+    terminal.type("export", "d", f"out/{target}", code=2)
+    assert sorted(path.name for path in Path("out").iterdir()) == kept
+    segment.write_bytes(whole)
+    terminal.type("export", "d", f"out/{target}")
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted([*kept, target])
+
+
+def _die_exporting(target: str) -> None:
+    """Killed when all is written and nothing has its name yet."""
+    Path.rename = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
+    warehouse = Warehouse(open_home(Path(os.environ["BURNISH_HOME"])))
+    exports.export_version(warehouse, warehouse.get("d"), Path(target), lambda done, total: None)
+
+
+def test_a_reader_of_json_that_has_seen_enough_is_no_error(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.type("import", "d", terminal.write("d.jsonl", [_chat("a" * 100_000)]))
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert execute(["data", "show", "d", "--json"]) == 0

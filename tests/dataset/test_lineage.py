@@ -5,7 +5,7 @@ pairs from the two problems with mixed verdicts, DPO on them; the same two probl
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.errors import DataError, NotFoundError, RecipeError, WithdrawnError
+from data_contracts.errors import DataError, HomeError, NotFoundError, RecipeError, WithdrawnError
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import PairsConfig
+from flows.cli import lineage_commands
 from flows.lineage.impact import Impact, Selection, Wanted, assess, select
 from flows.lineage.models import find_model, model_lineage
 from flows.lineage.paths import row_paths, sample_rows
@@ -524,6 +525,22 @@ def test_flags_follow_the_withdrawals_in_force_and_lost_models_are_named(world: 
             undo(world.ledger, ended, "a mistake")
         assert flag_models(world.ledger, cast("ModelRegistry", registry), models) == ["b.sft/1"]
         assert registry.tags == dict.fromkeys(models, expected)
+
+
+@pytest.mark.parametrize("command", ["lineage", "impact", "withdraw"])
+def test_a_command_says_whom_it_waits_for(
+    world: World, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("BURNISH_HOME", str(world.home.path))
+    monkeypatch.setattr("infra.warehouse.catalog._WAIT_SECONDS", 0.01)
+    commands: dict[str, Callable[[], None]] = {
+        "lineage": lambda: lineage_commands.lineage("a.sft"),
+        "impact": lambda: lineage_commands.impact(source="exam"),
+        "withdraw": lambda: lineage_commands.withdraw(source="exam", because="licence", yes=True),
+    }
+    with world.warehouse.catalog.open(), pytest.raises(HomeError, match="was not free"):
+        commands[command]()
+    assert "Waiting for a dataset task" in capsys.readouterr().err
 
 
 # What the trainers write

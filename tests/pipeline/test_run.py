@@ -95,10 +95,12 @@ def test_every_table_is_a_version_in_duckdb(world: World):
         "held_out": coin.NUM_HELD_OUT,
         "sft_check": 16 * 8,
         "dpo_check": 16 * 4,
+        "grpo.rollouts": 2 * 4 * 4,
         **dict.fromkeys(coin.EVALUATIONS, coin.NUM_HELD_OUT * coin.NUM_SAMPLES),
     }
     assert counts == views
-    assert set(counts) == {f"coin.{name}" for name in (*coin.DATASETS, *coin.ROW_STAGES, *coin.EVALUATIONS)}
+    made = (*coin.DATASETS, *coin.ROW_STAGES, *coin.EVALUATIONS, "grpo.rollouts")
+    assert set(counts) == {f"coin.{name}" for name in made}
     assert {name: counts[f"coin.{name}"] for name in rows_of} == rows_of
 
 

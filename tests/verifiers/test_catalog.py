@@ -1,33 +1,34 @@
 """Verifiers by name; problems that nobody could solve are refused before training."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from data_contracts.errors import DataError, GroundTruthError, RecipeError
-from data_contracts.rows import Message, Problem
-from stages.verifiers.catalog import VERIFIERS, require_gradable, verify
+from stages.verifiers.catalog import Catalog, require_verifier
+from stages.verifiers.ground_truths import Row, ground_truth_faults, require_gradable
+from stages.verifiers.pool import VerifierPool
+from stages.verifiers.submission import Submission
 
 
-def make_problem(verifier: str, ground_truth: str = "18", arguments: str = "{}") -> Problem:
-    return Problem(
-        problem_id="p",
-        prompt=(Message(role="user", content="?"),),
-        ground_truth=ground_truth,
-        verifier=verifier,
-        arguments=arguments,
-        source="test",
-    )
+def make_problem(verifier: str, ground_truth: str = "18", arguments: str = "{}") -> Row:
+    return {
+        "prompt": [{"role": "user", "content": "?"}],
+        "ground_truth": ground_truth,
+        "verifier": verifier,
+        "arguments": arguments,
+    }
 
 
-def test_each_verifier_is_found_by_its_name() -> None:
-    assert verify("exact_number", "{}", "it is 18", "18").reward == 1.0
-    assert verify("math_expression", "{}", r"\boxed{18}", "18").reward == 1.0
-    assert verify("format", '{"starts_with": "it"}', "it is 18", "").reward == 1.0
-    assert set(VERIFIERS) == {"exact_number", "math_expression", "format"}
+@pytest.fixture(scope="module")
+def pool() -> Iterator[VerifierPool]:
+    with VerifierPool(Catalog()) as pool:
+        yield pool
 
 
 def test_an_unknown_verifier_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="Did you mean exact_number"):
-        verify("exact_nubmer", "{}", "18", "18")
+        require_verifier("exact_nubmer", "{}")
 
 
 @pytest.mark.parametrize(
@@ -46,37 +47,54 @@ def test_an_unknown_verifier_names_the_nearest() -> None:
 )
 def test_arguments_that_do_not_fit_are_refused(name: str, arguments: str, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        verify(name, arguments, "18", "18")
+        Catalog().quick(Submission(name, arguments, "18", "", "18"))
 
 
-def test_solvable_problems_pass() -> None:
+def test_solvable_problems_pass(pool: VerifierPool) -> None:
     require_gradable(
         [
             make_problem("exact_number", "1,200"),
             make_problem("math_expression", r"\left( 3, \frac{\pi}{2} \right)"),
             make_problem("math_expression", "x=5"),
             make_problem("format", "", '{"ends_with": "."}'),
-        ]
+        ],
+        pool,
     )
 
 
-def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth() -> None:
+def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth(pool: VerifierPool) -> None:
     rows = [make_problem("exact_number"), make_problem("exact_number", "eighteen")]
     with pytest.raises(GroundTruthError) as refusal:
-        require_gradable(rows)
+        require_gradable(rows, pool)
     assert "Row 2" in refusal.value.found
     assert "exact_number" in refusal.value.found
     assert "'eighteen'" in refusal.value.found
     assert refusal.value.do
 
 
-def test_a_ground_truth_its_own_verifier_rejects_is_refused_with_the_reason() -> None:
+def test_a_ground_truth_its_own_verifier_rejects_is_refused_with_the_reason(pool: VerifierPool) -> None:
     with pytest.raises(
         GroundTruthError, match=r"Row 1.*math_expression.*'\}\{' gets reward 0 \(no final answer"
     ):
-        require_gradable([make_problem("math_expression", "}{")])
+        require_gradable([make_problem("math_expression", "}{")], pool)
 
 
-def test_bad_arguments_are_found_before_any_completion_and_name_the_row() -> None:
+def test_bad_arguments_are_found_before_any_completion_and_name_the_row(pool: VerifierPool) -> None:
     with pytest.raises(DataError, match="Row 1, verifier format"):
-        require_gradable([make_problem("format", "", '{"max_characters": 0}')])
+        require_gradable([make_problem("format", "", '{"max_characters": 0}')], pool)
+
+
+def test_every_fault_is_found_beside_the_problems_that_are_fine(pool: VerifierPool) -> None:
+    rows = [
+        make_problem("exact_number"),
+        make_problem("no_such"),
+        make_problem("math_expression", r"\frac{1}{2}"),
+        make_problem("exact_number", "x"),
+    ]
+    faults = ground_truth_faults(rows, pool)
+    assert [fault and fault.found.split(".")[0][:31] for fault in faults] == [
+        None,
+        "There is no verifier named 'no_",
+        None,
+        "The ground truth 'x' is no numb",
+    ]

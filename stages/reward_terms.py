@@ -1,0 +1,39 @@
+"""One training reward from the verifiers a config names: whom each term asks, and how their verdicts are joined."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data_contracts.rewards import PROBLEM_VERIFIER, Combination, RewardTerm
+from data_contracts.verdict import Verdict
+from stages.verifiers.composite import Term, combine
+from stages.verifiers.submission import Outcome, Submission, submission
+
+Row = Mapping[str, Any]
+
+
+def reward_submissions(problem: Row, completion: str, rewards: Mapping[str, RewardTerm]) -> list[Submission]:
+    """One per term, in order. A term that names the problem's own verifier gets the problem's arguments."""
+    return [
+        submission(
+            problem
+            if name in (PROBLEM_VERIFIER, problem["verifier"])
+            else {**problem, "verifier": name, "arguments": json.dumps(term.arguments)},
+            completion,
+        )
+        for name, term in rewards.items()
+    ]
+
+
+def joined_verdict(
+    outcomes: Sequence[Outcome], rewards: Mapping[str, RewardTerm], how: Combination
+) -> Verdict | None:
+    """The verdict of all terms; None where one of them has none. With `gate` the first is decisive."""
+    terms = [
+        Term(name, term.weight, outcome.verdict)
+        for (name, term), outcome in zip(rewards.items(), outcomes, strict=True)
+        if outcome.verdict is not None
+    ]
+    if len(terms) < len(rewards):
+        return None
+    return terms[0].verdict if len(terms) == 1 else combine(how, terms[0].name, terms)

@@ -1,0 +1,185 @@
+"""Running a program against its tests: two sandboxes, one for each side, and what came of it.
+
+Nothing the program's process says of itself decides: calls are judged by the tests' process, printed output is
+compared here. Exit codes only explain a failure to people.
+"""
+
+import atexit
+import json
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+
+from stages.sandbox import Ended, Limits, Sandbox, SandboxKind
+from stages.verifiers.code_plan import Case, TestPlan
+
+USUAL_MODULES = (
+    *(
+        "array",
+        "bisect",
+        "calendar",
+        "cmath",
+        "collections",
+        "copy",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+    ),
+    *("fractions", "functools", "hashlib", "heapq", "itertools", "math", "operator", "queue", "random", "re"),
+    *("statistics", "string", "sys", "textwrap", "threading", "time", "typing", "unicodedata"),
+)
+"""Of the standard library, imported before the first program runs. Others are imported when a program does."""
+
+_OURS = ("stages.verifiers.code_values", "stages.verifiers.code_program", "stages.verifiers.code_tests")
+_SERVE, _SCRIPT, _TESTS = (
+    "stages.verifiers.code_program:serve",
+    "stages.verifiers.code_program:run_script",
+    "stages.verifiers.code_tests:run",
+)
+_TEST_SECONDS = 10.0
+"""Processor time of the tests' own work on what the program returned."""
+
+_ALL_CASES_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Which tests passed, by position, and why one did not."""
+
+    passed: frozenset[int]
+    reason: str = ""
+    fault: str = ""
+    """Why the problem's own tests cannot be run; empty where they can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """As taken from a completion. With a prompt it may be that prompt's continuation."""
+
+    text: str
+    prompt: str = ""
+    entry_point: str = ""
+
+
+def run_calls(
+    kind: SandboxKind, program: Program, plan: TestPlan, seconds: float, stops_early: bool
+) -> Outcome:
+    """The tests of `plan` on the program, which has `seconds` of processor time for all of them."""
+    for_program, for_tests = _sandboxes(kind)
+    job = {"prelude": plan.prelude, "tests": plan.tests, "names": plan.names, "stops_early": stops_early}
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+        results = _file(stack, b"")
+        wall_seconds = _wall_seconds(seconds)
+        for_program.start(
+            _SERVE, [_payload(stack, program), theirs.fileno()], Limits(seconds, wall_seconds + 1)
+        )
+        theirs.close()
+        for_tests.start(
+            _TESTS,
+            [_file(stack, json.dumps(job).encode()), results, ours.fileno()],
+            Limits(_TEST_SECONDS, wall_seconds),
+        )
+        ours.close()
+        tests = for_tests.wait()
+        ended = for_program.stop()
+        return _outcome(plan, _content(results).decode(), tests, _end(ended, seconds))
+
+
+def run_cases(
+    kind: SandboxKind, program: Program, cases: Sequence[Case], seconds: float, stops_early: bool
+) -> Outcome:
+    """The program as a script, once a case, with `seconds` of processor time for each."""
+    sandbox, _ = _sandboxes(kind)
+    deadline = time.monotonic() + _ALL_CASES_SECONDS
+    passed, reason = set[int](), ""
+    for number, case in enumerate(cases):
+        if time.monotonic() > deadline:
+            reason = reason or f"all cases together took longer than {_ALL_CASES_SECONDS:g} s"
+            break
+        with ExitStack() as stack:
+            stdout = _file(stack, b"")
+            files = [_payload(stack, program), _file(stack, case["stdin"].encode()), stdout]
+            sandbox.start(_SCRIPT, files, Limits(seconds, _wall_seconds(seconds)))
+            ended = sandbox.wait()
+            if _lines(_content(stdout)) == _lines(case["stdout"].encode()):
+                passed.add(number)
+                continue
+        reason = (
+            reason or f"case {number + 1} of {len(cases)}: printed something else; {_end(ended, seconds)}"
+        )
+        if stops_early or ended.is_out_of_time:
+            break
+    return Outcome(frozenset(passed), reason)
+
+
+@cache
+def _sandboxes(kind: SandboxKind) -> tuple[Sandbox, Sandbox]:
+    """For programs and for tests. They last as long as this process."""
+    both = tuple(Sandbox(kind, (*USUAL_MODULES, *_OURS)) for _ in range(2))
+    for sandbox in both:
+        atexit.register(sandbox.close)
+    return both[0], both[1]
+
+
+def _outcome(plan: TestPlan, results: str, tests: Ended, end: str) -> Outcome:
+    passed, reason, fault = set[int](), "", ""
+    for line in results.splitlines():
+        match json.loads(line):
+            case {"passed": number}:
+                passed.add(number)
+            case {"failed": number, "reason": why}:
+                reason = (
+                    reason or f"test {number + 1} of {len(plan.units)} fails, {plan.units[number]}: {why}"
+                )
+            case {"fault": why}:
+                fault = why
+            case {"stopped": why}:
+                reason = reason or f"{why}; {end}"
+            case other:
+                raise ValueError(f"the tests' process wrote {other}")
+    if not reason and len(passed) < len(plan.units):
+        reason = f"the tests did not finish: {_end(tests, _TEST_SECONDS)}"
+    return Outcome(frozenset(passed), reason, fault)
+
+
+def _end(ended: Ended, seconds: float) -> str:
+    if ended.is_out_of_time:
+        return "waited for too long"
+    if ended.cpu_seconds >= seconds:
+        return f"needed more than {seconds:g} s of processor time"
+    return f"ended with exit code {ended.exit_code}"
+
+
+def _wall_seconds(seconds: float) -> float:
+    """Enough for a program that shares its processor with two others, and bounded for one that sleeps."""
+    return 3 * seconds + 2
+
+
+def _payload(stack: ExitStack, program: Program) -> int:
+    job = {"text": program.text, "prompt": program.prompt, "entry_point": program.entry_point}
+    return _file(stack, json.dumps(job).encode())
+
+
+def _file(stack: ExitStack, content: bytes) -> int:
+    """A file in memory, read from its start."""
+    descriptor = os.memfd_create("burnish")
+    stack.callback(os.close, descriptor)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _content(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _lines(output: bytes) -> list[bytes]:
+    """Blanks at the end of a line, and empty lines at the end, do not count."""
+    return [line.rstrip() for line in output.rstrip().split(b"\n")]

@@ -1,0 +1,189 @@
+"""The side of the sandbox where a problem's tests run. They never share a process with the program they test.
+
+A name that the program is to define is a stand-in here, which sends the arguments over and brings the
+result back as plain data. So expected values, asserts and helper functions are out of the program's reach, and
+`==` compares built-in values. Arguments go by value: a test cannot see that the program changed one in place.
+"""
+
+import builtins
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, Self, cast
+
+from stages.verifiers.code_values import MessageError, decode, encode, receive, send
+
+UNIT = "_burnish_unit"
+"""What `code_plan` calls the guard around each test."""
+
+
+class _ProgramGoneError(BaseException):
+    """No further call can succeed. Tests that catch every Exception do not catch this."""
+
+
+class _ProblemFaultError(BaseException):
+    """The tests cannot be run, or hand over what cannot leave this process, such as a function."""
+
+
+def run(payload: int, results: int, channel: int) -> None:
+    """Write one JSON line a test passed or failed, and a last one if the tests themselves are at fault."""
+    with os.fdopen(payload, "rb") as file:
+        job = json.load(file)
+    with os.fdopen(results, "w", encoding="utf-8") as lines:
+        record = _Record(lines.write, job["stops_early"])
+        try:
+            calls = _Calls(socket.socket(fileno=channel))
+            names: dict[str, Any] = {"__name__": "tests", UNIT: record.unit}
+            _run_prelude(job["prelude"], names)
+            calls.ready()
+            names |= {name: calls.named(original) for name, original in job["names"].items()}
+            exec(compile(job["tests"], "<tests>", "exec"), names)  # noqa: S102
+        except _ProblemFaultError as error:
+            record.say(fault=str(error))
+        except (_ProgramGoneError, Exception) as error:  # noqa: BLE001 (a test's failure, or a program's)
+            record.say(stopped=_described(error))
+        lines.flush()
+    os._exit(0)
+
+
+def _run_prelude(source: str, names: dict[str, Any]) -> None:
+    try:
+        exec(compile(source, "<prelude>", "exec"), names)  # noqa: S102 (the problem's own, trusted)
+    except Exception as error:
+        raise _ProblemFaultError(f"what the tests need cannot be run: {_described(error)}") from error
+
+
+@dataclass(slots=True)
+class _Record:
+    write: Any
+    stops_early: bool
+
+    def unit(self, number: int) -> "_Unit":
+        return _Unit(self, number)
+
+    def say(self, **what: object) -> None:
+        self.write(json.dumps(what) + "\n")
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One test. A failure is noted, and ends all or not."""
+
+    record: _Record
+    number: int
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        if error is None:
+            self.record.say(passed=self.number)
+            return False
+        if isinstance(error, Exception):
+            self.record.say(failed=self.number, reason=_described(error))
+            return not self.record.stops_early
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The line to the program."""
+
+    channel: socket.socket
+
+    def ready(self) -> None:
+        """The program has run; what it raised meanwhile is the failure of every test."""
+        try:
+            self._result()
+        except Exception as error:
+            raise _ProgramGoneError(_described(error)) from error
+
+    def named(self, name: str) -> Any:
+        try:
+            return self.ask("name", name)
+        except KeyError:
+            raise _ProgramGoneError(f"the program does not define {name}") from None
+
+    def ask(self, act: str, *values: object) -> Any:
+        try:
+            send(self.channel, {"act": act, "values": encode(list(values), _number_of)})
+        except OSError:
+            raise _ProgramGoneError("the program ended") from None
+        return self._result()
+
+    def _result(self) -> Any:
+        try:
+            answer = receive(self.channel)
+            if answer is None:
+                raise _ProgramGoneError("the program ended")
+            if "raised" in answer:
+                _raise(answer["raised"])
+            return decode(answer.get("value"), self._stand_in)
+        except (MessageError, OSError) as error:
+            raise _ProgramGoneError(f"the program answered with {error}") from error
+
+    def _stand_in(self, kind: str, number: int) -> object:
+        return _Items(self, number) if kind == "iterator" else _Object(self, number)
+
+
+class _Object:
+    """Stands for an object of the program's. It equals nothing else and can be called and handed back."""
+
+    __slots__ = ("_calls", "_number")
+
+    def __init__(self, calls: _Calls, number: int) -> None:
+        object.__setattr__(self, "_calls", calls)
+        object.__setattr__(self, "_number", number)
+
+    def __call__(self, *arguments: object, **keywords: object) -> Any:
+        return self._calls.ask("call", self, arguments, keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._calls.ask("get", self, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        self._calls.ask("set", self, name, value)
+
+
+class _Items(_Object, Iterator[Any]):
+    """Stands for an iterator of the program's, which may have no end."""
+
+    __slots__ = ()
+
+    def __next__(self) -> Any:
+        return self._calls.ask("next", self)
+
+
+def _number_of(value: object, _: str) -> int:
+    if isinstance(value, _Object):
+        return cast("int", object.__getattribute__(value, "_number"))
+    raise _ProblemFaultError(f"the tests hand over a {type(value).__name__}")
+
+
+def _raise(described: object) -> NoReturn:
+    """The program's exception as the nearest built-in one, so that tests may expect it."""
+    if not (isinstance(described, list) and len(described) == 2):
+        raise MessageError("no valid exception")
+    name, text = map(str, described)
+    known = vars(builtins).get(name)
+    if isinstance(known, type) and issubclass(known, Exception):
+        try:
+            error = known(text)
+        except TypeError:  # a few, such as UnicodeDecodeError, want more than a message
+            error = RuntimeError(f"{name}: {text}")
+        raise error
+    raise RuntimeError(f"{name}: {text}")
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, _ProgramGoneError):
+        return str(error)
+    text = str(error)[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,153 @@
+"""Where a completion gives its final answer: in a box, after `####`, after "the answer is".
+
+Only what the policy adds counts. A repetition of the prompt that happens to hold a box is no answer, and
+neither is one that the completion denies or takes back. All of it is linear in the completion.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stages.verifiers.reading import after_thinking
+
+_LAST_CHARACTERS = 50_000
+_ANNOUNCED_CHARACTERS = 2_000
+_ECHO_CHARACTERS = 24
+_AROUND = 60
+_BOX = re.compile(r"\\(?:boxed|fbox)\b")
+_BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_ANNOUNCEMENT = re.compile(
+    r"""
+    \#{4}
+    | \bfinal\s+answer[*_]{0,2}[ \t]*\n
+    | \banswers?[*_]{0,2}\s{0,3}
+      (?: : | (?:is|are|equals)\b (?![ ](?:correct|right|verified|reasonable|consistent)\b) )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect)\b"
+    r"|n['\u2019]t\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?](?=[\s*_]|$)|\n")
+_STATEMENT = re.compile(r"[A-Za-z$)}\]]\s+(?:is|are|equals)[ ]+", re.IGNORECASE)
+_DENIED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|nor|neither|rather\ than|instead\ of|either)|n['\u2019]t(?:\ be)?)"
+    r"[\s$*(\[:\\]*(?:(?:be|equal|to|exactly|simply|just|the|answer|is|x|=)[\s$*(\[:\\]*){0,4}\Z",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"""
+    [\s$*.,;:!?)\]}\\]* (?:
+        (?: is | are | was | seems | looks | cannot | can't ) \s+ (?: be\s+ )? (?: definitely\s+ )?
+            (?: not | wrong | incorrect | false ) \b
+      | isn['\u2019]t \b | wait \b | hmm \b | no [,.:!] | scratch [ ] that
+      | (?: alternatively | maybe | perhaps ) ,? \s+ (?: it | the [ ] answer | \$? -? \d )
+        | (?: and/ )? or \s+ (?! [^.\n]{0,12} \\boxed ) (?: \$ | \\\( | -? \d | it \b | maybe | perhaps )
+    )
+  | [ \t$*.,;:!?)\]}\\]* (?: and/ )? or [ ] (?! equivalently | [^.\n]{0,12} \\boxed )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer as written, and where in the text: `start` is the marker's, `end` the answer's."""
+
+    answer: str
+    start: int
+    end: int
+
+
+def policy_text(completion: str, prompt: str) -> str:
+    """What follows the thinking, without repetitions of the whole prompt or of its last line."""
+    text = after_thinking(completion)[-_LAST_CHARACTERS:]
+    prompt = prompt.strip()
+    for echo in (prompt, prompt.rpartition("\n")[2].strip()):
+        if len(echo) >= _ECHO_CHARACTERS or _BOX.search(echo):
+            text = text.replace(echo, "\n")
+    return text
+
+
+def boxed_answers(text: str, prompt: str) -> list[Found]:
+    """What each outermost closed `\\boxed{}` holds, those of the prompt left out."""
+    first = _BOX.search(text)
+    if first is None:
+        return []
+    found: list[Found] = []
+    opened: list[tuple[int, int] | None] = []  # boxes; None for any other brace
+    for token in _BRACE.finditer(text, max(0, first.start() - 1)):
+        if token[0] == "{":
+            opened.append(None)
+        elif token[0] != "}":
+            if len(token[0]) > 2:  # longer than any escaped character
+                opened.append(token.span())
+        elif opened and (box := opened.pop()) is not None:
+            while found and found[-1].start > box[0]:
+                found.pop()
+            found.append(Found(text[box[1] : token.start()], box[0], token.end()))
+    return [box for box in found if not is_echo(box, text, prompt)]
+
+
+def announced_answer(text: str, prompt: str) -> Found | None:
+    """What the last "answer is", "answer:" or `####` announces, to the end of its sentence."""
+    for match in reversed(deque(_ANNOUNCEMENT.finditer(text), maxlen=8)):
+        found = _announced_by(match, text)
+        if not is_echo(found, text, prompt):
+            return found
+    return None
+
+
+def last_line(text: str, prompt: str) -> Found | None:
+    """The last line, or what its last sentence says that something is: 18 in "so the total is 18"."""
+    stripped = text.rstrip()
+    start = stripped.rfind("\n") + 1
+    line = stripped[start:][-_ANNOUNCED_CHARACTERS:]
+    statement = deque(_STATEMENT.finditer(line), maxlen=1)
+    answer = line[statement[0].end() :] if statement else line
+    found = Found(answer.strip(), len(stripped) - len(answer), len(stripped))
+    return None if not found.answer or is_echo(found, text, prompt) else found
+
+
+def is_echo(found: Found, text: str, prompt: str) -> bool:
+    """The prompt has it too, with enough before it that this is no coincidence."""
+    start = max(0, found.start - _ECHO_CHARACTERS)
+    before = text[start : found.start]
+    return len(before.strip()) > _ECHO_CHARACTERS // 2 and text[start : found.end] in prompt
+
+
+def is_denied(found: Found, text: str) -> bool:
+    """The words around it say that it is not the answer, or that it is one of several."""
+    before = _SENTENCE_END.split(text[max(0, found.start - _AROUND) : found.start])[-1]
+    after = text[found.end : found.end + _AROUND]
+    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
+
+
+def is_hedged(answer: str, *, is_list: bool = False) -> bool:
+    """Whether words leave open what the answer is; between the items of a list, "or" does not."""
+    hedges = {word.lower() for word in _HEDGE.findall(answer)}
+    return bool(hedges - {"or"} if is_list else hedges)
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each stretch between sentence ends."""
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
+        yield start, match.start()
+        start = match.end()
+    yield start, len(text)
+
+
+def _announced_by(match: re.Match[str], text: str) -> Found:
+    region = text[match.end() : match.end() + _ANNOUNCED_CHARACTERS]
+    bare = region.lstrip(" \t\n:*_")
+    start = match.end() + len(region) - len(bare)
+    for opening, closing in ((r"\[", r"\]"), ("$$", "$$")):
+        if bare.startswith(opening) and (size := bare.find(closing, 2)) > 0:
+            return Found(bare[2:size], match.start(), start + size + 2)
+    end = _SENTENCE_END.search(bare)
+    answer = bare[: end.start()] if end else bare
+    return Found(answer, match.start(), start + len(answer))

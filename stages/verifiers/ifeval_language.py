@@ -1,0 +1,128 @@
+"""IFEval's constraints on language, for worker processes: reading the language profiles takes half a second.
+
+The profiles, character classes and smoothing are langdetect's (1.0.9, which the reference implementation uses): a
+naive Bayes classifier over the 1- to 3-grams of words. langdetect samples n-grams at random until one language
+prevails, so that a verdict changes from run to run. Here all n-grams count, which needs no randomness, is what its
+samples tend to, and is faster.
+
+Deliberate differences from the reference implementation: text without a word of any known language is in none (there
+it is in the wanted one); text in capitals is read as lower-case (langdetect skips words in capitals, then guesses);
+every long paragraph must be in the language too, since the constraint asks it of the entire answer.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import chain, repeat
+from operator import add
+from pathlib import Path
+from typing import NamedTuple, Unpack
+
+import numpy as np
+from langdetect.detector import Detector
+from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
+from langdetect.utils.ngram import NGram
+from langdetect.utils.unicode_block import UNICODE_LATIN_EXTENDED_ADDITIONAL, unicode_block
+from numpy.typing import NDArray
+
+from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.ifeval import IfevalArguments, judged
+
+_LONG = 100
+"""Characters of a paragraph whose language is certain enough to count by itself."""
+
+_CLEARLY = 0.25
+"""Nats per n-gram by which another language must be likelier for a long paragraph to be foreign. Neighbours such as
+Danish and Norwegian lie below."""
+
+_SMOOTHING = Detector.ALPHA_DEFAULT / Detector.BASE_FREQ
+
+
+class _Profiles(NamedTuple):
+    languages: list[str]
+    row_of: dict[str, int]
+    """Of an n-gram in `log_probabilities`, whose last row, all 0, is that of any other."""
+
+    log_probabilities: NDArray[np.float64]
+    """One column for each language."""
+
+
+def ifeval_with_languages(
+    completion: str, problem: PosedProblem, **arguments: Unpack[IfevalArguments]
+) -> Verdict:
+    """All of the constraints. Raises DataError for a faulty one."""
+    del problem
+    verdict = judged(completion, arguments, is_in_language)
+    assert verdict is not None  # nothing is left open once languages are known
+    return verdict
+
+
+def is_in_language(text: str, language: str) -> bool:
+    """Whether `language` is the likeliest for the text, and no long paragraph is clearly in another."""
+    if _lead(text, language) < 0:
+        return False
+    long = [line for line in text.split("\n") if len(line) >= _LONG]
+    return all(_lead(line, language) >= -_CLEARLY for line in long) if len(long) > 1 else True
+
+
+def _lead(text: str, language: str) -> float:
+    """Nats per n-gram by which `language` is likelier than any other; minus infinity where nothing is known."""
+    ngrams = _ngrams(_words(text))
+    rows = np.fromiter(map(_PROFILES.row_of.get, ngrams, repeat(-1)), int, len(ngrams))
+    counts = np.fromiter(ngrams.values(), float, len(ngrams))
+    known = counts[rows >= 0].sum()
+    if not known:
+        return -np.inf
+    total = counts @ _PROFILES.log_probabilities[rows]
+    column = _PROFILES.languages.index(language)
+    lead = float(total[column] - np.delete(total, column).max()) / known
+    return round(lead, 6)  # beyond the noise of floating point, which differs between machines
+
+
+def _ngrams(words: str) -> Counter[str]:
+    """Those that reach across words are in no profile, and so do not count."""
+    bigrams = list(map(add, words, words[1:]))
+    return Counter(chain(words, bigrams, map(add, bigrams, words[2:])))
+
+
+def _words(text: str) -> str:
+    """As langdetect reads them: one space around each, no addresses, no Latin words in text of another script."""
+    for address in (Detector.URL_RE, Detector.MAIL_RE):
+        text = address.sub(" ", text)
+    text = NGram.normalize_vi(text.lower() if text.isupper() else text)
+    characters = Counter(text)
+    latin = sum(count for each, count in characters.items() if "A" <= each <= "z")
+    other = sum(count for each, count in characters.items() if _is_far_from_latin(each))
+    if latin * 2 < other:
+        text = text.translate({ord(each): None for each in characters if "A" <= each <= "z"})
+    normal = text.translate({ord(each): _normal(each) for each in characters})
+    words = (word for word in normal.split(" ") if len(word) == 1 or not word.isupper())
+    return f" {' '.join(filter(None, words))} "
+
+
+@lru_cache(maxsize=65_536)
+def _is_far_from_latin(character: str) -> bool:
+    return character >= "\u0300" and unicode_block(character) != UNICODE_LATIN_EXTENDED_ADDITIONAL
+
+
+@lru_cache(maxsize=65_536)
+def _normal(character: str) -> str:
+    return NGram.normalize(character)
+
+
+def _read_profiles(documents: Iterable[str]) -> _Profiles:
+    factory = DetectorFactory()
+    factory.load_json_profile(list(documents))
+    ngrams = factory.word_lang_prob_map
+    known = np.log(np.array(list(ngrams.values())) + _SMOOTHING)
+    return _Profiles(
+        factory.get_lang_list(),
+        {ngram: row for row, ngram in enumerate(ngrams) if ngram != " "},
+        np.vstack([known, np.zeros(len(known[0]))]),
+    )
+
+
+# Read at import: a worker's first completion must not pay for it from its processor time.
+_PROFILES = _read_profiles(
+    profile.read_text(encoding="utf-8") for profile in sorted(Path(PROFILES_DIRECTORY).iterdir())
+)

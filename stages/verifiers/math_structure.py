@@ -1,0 +1,116 @@
+r"""What an answer is made of: a list, a tuple or interval, a set, a union, a matrix.
+
+Two answers of one shape are equal when their parts are. The parts' equality is three-valued: None where it
+takes more than reading to tell, and then the whole is undecided too, unless another part is wrong.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+Equality = Callable[[str, str], bool | None]
+"""(part of the answer, part of the ground truth): equal, different, or undecided."""
+
+_MAX_PARTS = 24
+_TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[()\[\]{},;&]", re.DOTALL)
+_OPENING = frozenset(("(", "[", "{", r"\{", r"\langle", r"\begin"))
+_CLOSING = frozenset((")", "]", "}", r"\}", r"\rangle", r"\end"))
+_MATRIX = re.compile(r"\\begin\{[pbv]?matrix\}(.*)\\end\{[pbv]?matrix\}", re.DOTALL)
+_CONJUNCTION = re.compile(r"\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b")
+_EMPTY_ITEM = re.compile(r",(?:\s*,)+")
+_PLUS_MINUS = re.compile(r"\\(?:pm|mp)\b\s*")
+_LONE_PLUS = re.compile(r"(\A|[=(,])\s*\+")
+_WORD = re.compile(r"(?:\\text\s*\{)?\s*[A-Za-z]{2,}[A-Za-z ]*\}?")
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    kind: str
+    """list, set, cup, matrix, or the brackets of a tuple or interval, such as `[)`."""
+
+    parts: tuple[str, ...]
+    num_rows: int = 1
+
+
+def read_structure(expression: str) -> Structure | None:
+    """None for anything of one part only. `expression` is in its one spelling."""
+    if len(_PLUS_MINUS.findall(expression)) == 1:
+        signs = (_LONE_PLUS.sub(r"\1", _PLUS_MINUS.sub(sign, expression)) for sign in "+-")
+        return Structure("list", tuple(signs))
+    items = split_outside(_EMPTY_ITEM.sub(",", _CONJUNCTION.sub(",", expression)), (",", ";"))
+    if len(items) > 1:
+        return Structure("list", items)
+    intervals = split_outside(expression, (r"\cup",))
+    if len(intervals) > 1:
+        return Structure("cup", intervals)
+    if matrix := _MATRIX.fullmatch(expression):
+        rows = [split_outside(row, ("&",)) for row in split_outside(matrix[1], (r"\\",)) if row]
+        return Structure("matrix", tuple(cell for row in rows for cell in row), len(rows))
+    if expression.startswith(r"\{") and expression.endswith(r"\}"):
+        return Structure("set", split_outside(expression[2:-2], (",",)))
+    if expression[:1] in ("(", "[") and expression[-1:] in (")", "]"):
+        parts = split_outside(expression[1:-1], (",",))
+        return Structure(expression[0] + expression[-1], parts) if len(parts) > 1 else None
+    return None
+
+
+def split_outside(expression: str, separators: tuple[str, ...]) -> tuple[str, ...]:
+    """At separators that no bracket encloses; a half-open interval closes what it opens."""
+    parts: list[str] = []
+    depth = start = 0
+    for token in _TOKEN.finditer(expression):
+        if token[0] in _OPENING:
+            depth += 1
+        elif token[0] in _CLOSING:
+            depth -= 1
+        elif depth == 0 and token[0] in separators:
+            parts.append(expression[start : token.start()].strip())
+            start = token.end()
+    parts.append(expression[start:].strip())
+    return tuple(parts)
+
+
+def same_structure(answer: Structure, expected: Structure, equal: Equality) -> bool | None:
+    """None also where the two have different shapes that may still say the same."""
+    kinds = {answer.kind, expected.kind}
+    if len(kinds) > 1 and kinds not in ({"list", "set"}, {"list", "()"}):
+        return False if all(len(kind) == 2 for kind in kinds) else None
+    if max(len(answer.parts), len(expected.parts)) > _MAX_PARTS:
+        return None
+    if len(answer.parts) != len(expected.parts) or answer.num_rows != expected.num_rows:
+        return None if kinds & {"set", "cup"} else False
+    if expected.kind in ("set", "cup") or (expected.kind == "list" and not _is_in_words(expected)):
+        verdict = _same_in_any_order(answer.parts, expected.parts, equal)
+        return None if expected.kind == "cup" and verdict is False else verdict
+    return all_equal(equal(a, e) for a, e in zip(answer.parts, expected.parts, strict=True))
+
+
+def all_equal(verdicts: Iterable[bool | None]) -> bool | None:
+    """Three-valued: one False decides, whatever is undecided."""
+    decided: bool | None = True
+    for verdict in verdicts:
+        if verdict is False:
+            return False
+        if verdict is None:
+            decided = None
+    return decided
+
+
+def _is_in_words(expected: Structure) -> bool:
+    """Names are listed in the order asked for; numbers and letters, such as roots or choices, in any."""
+    return any(_WORD.fullmatch(part) for part in expected.parts)
+
+
+def _same_in_any_order(answer: tuple[str, ...], expected: tuple[str, ...], equal: Equality) -> bool | None:
+    """Each part of the ground truth takes one of the answer's; equality is transitive, so the first will do."""
+    left = list(answer)
+    undecided = False
+    for part in expected:
+        verdicts = [equal(candidate, part) for candidate in left]
+        if True in verdicts:
+            left.pop(verdicts.index(True))
+        elif None in verdicts:
+            undecided = True
+        else:
+            return False
+    return None if undecided else True

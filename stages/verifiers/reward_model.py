@@ -1,0 +1,151 @@
+"""A trained reward model as a verifier: a sequence-classification checkpoint with one output.
+
+    reward = sigmoid(scale * (score - shift))
+
+which, for a model trained on preference pairs (Bradley-Terry), at scale 1 is the model's probability that the
+completion beats one of score `shift`. Only safetensors are read and no code of the checkpoint runs.
+
+Scores are computed in float32 and rewards rounded to six decimals. On one machine the same calls give the same
+verdicts; other batches, thread counts or machines can move a reward by a rounding.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from data_contracts.errors import DataError, StageError
+from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.reading import after_thinking, shortened
+
+_DECIMALS = 6
+
+
+class RewardModelSettings(BaseModel):
+    """Which model, and how its score becomes a reward. From the recipe, never from a row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(min_length=1)
+    """A directory, or a name on the Hugging Face hub."""
+
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """The commit on the hub; required there, as a name or branch may change its weights."""
+
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    shift: float = Field(default=0.0, allow_inf_nan=False)
+    batch_size: int = Field(default=8, gt=0)
+    max_tokens: int = Field(default=4096, gt=0)
+    """Of prompt and completion. Longer ones get reward 0: whoever reads a part can be told anything in the rest."""
+
+    @model_validator(mode="after")
+    def _names_one_checkpoint(self) -> Self:
+        if Path(self.model).is_dir() == (self.revision is not None):
+            raise ValueError("a directory has no revision; a model of the hub needs one")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    tokenizer: Any
+    model: Any
+    control_tokens: tuple[str, ...]
+
+
+class RewardModel:
+    """Loads its checkpoint when it is first asked. Raises DataError for one that cannot score."""
+
+    def __init__(self, settings: RewardModelSettings) -> None:
+        self._settings = settings
+
+    def __call__(self, completion: str, problem: PosedProblem) -> Verdict:
+        return self.score_all([problem.prompt], [completion])[0]
+
+    def score_all(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Verdict]:
+        """A verdict for each completion, read without its thinking. Raises StageError for a score that is no number."""
+        verdicts: dict[int, Verdict] = {}
+        rendered: list[tuple[int, list[int]]] = []
+        for position, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+            answer = after_thinking(completion).strip()
+            fault = self._fault(prompt, answer)
+            ids = [] if fault else self._ids(prompt, answer)
+            if fault or len(ids) > self._settings.max_tokens:
+                verdicts[position] = Verdict(
+                    0.0, fault or f"{len(ids):,} tokens, more than the model may read"
+                )
+            else:
+                rendered.append((position, ids))
+        rendered.sort(key=lambda item: len(item[1]))
+        for start in range(0, len(rendered), self._settings.batch_size):
+            batch = rendered[start : start + self._settings.batch_size]
+            scores = self._scores([ids for _, ids in batch])
+            verdicts |= {
+                position: self._verdict(score) for (position, _), score in zip(batch, scores, strict=True)
+            }
+        return [verdicts[position] for position in range(len(completions))]
+
+    @cached_property
+    def _loaded(self) -> _Loaded:
+        name, revision = self._settings.model, self._settings.revision
+        where: Any = {"revision": revision, "local_files_only": revision is None, "trust_remote_code": False}
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, **where)
+        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **where
+        )
+        model, report = loaded
+        faults = {
+            f"no weights for {sorted(report['missing_keys'])}": report["missing_keys"],
+            f"{model.config.num_labels} outputs": model.config.num_labels != 1,
+            "no chat template": not tokenizer.chat_template,
+            "no pad token": tokenizer.pad_token_id is None,
+        }
+        if found := [fault for fault, is_there in faults.items() if is_there]:
+            raise DataError(
+                f"The checkpoint {name} has {', '.join(found)}.",
+                "one output, trained, with a chat template and a pad token",
+                "Name a reward model for sequence classification.",
+            )
+        model.config.pad_token_id = tokenizer.pad_token_id
+        tokenizer.padding_side = "right"
+        control = {str(added) for added in tokenizer.added_tokens_decoder.values() if added.special}
+        return _Loaded(tokenizer, model.eval(), tuple(sorted(control)))
+
+    def _fault(self, prompt: str, answer: str) -> str | None:
+        """With a control token of the template, text could end its turn and speak for someone else."""
+        forged = [token for token in self._loaded.control_tokens if token in prompt]
+        if forged:
+            raise DataError(
+                f"A prompt holds {forged[0]}, a control token of the reward model: {shortened(prompt)!r}.",
+                "plain text",
+                "Drop the row.",
+            )
+        if not answer:
+            return "no answer after the thinking"
+        if any(token in answer for token in self._loaded.control_tokens):
+            return "holds a control token of the reward model"
+        return None
+
+    def _ids(self, prompt: str, answer: str) -> list[int]:
+        tokenizer = self._loaded.tokenizer
+        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False)
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    @torch.inference_mode()
+    def _scores(self, sequences: list[list[int]]) -> list[float]:
+        batch = self._loaded.tokenizer.pad({"input_ids": sequences}, return_tensors="pt")
+        logits: torch.Tensor = self._loaded.model(**batch).logits
+        return logits[:, 0].tolist()
+
+    def _verdict(self, score: float) -> Verdict:
+        if not math.isfinite(score):
+            raise StageError(f"The reward model {self._settings.model} gave {score}.", "a number")
+        # tanh, since the exponential of a sigmoid overflows
+        reward = 0.5 + 0.5 * math.tanh(0.5 * self._settings.scale * (score - self._settings.shift))
+        return Verdict(round(reward, _DECIMALS), f"the reward model's score is {score:.4f}", {"score": score})

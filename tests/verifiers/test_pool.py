@@ -1,0 +1,252 @@
+"""The pool of worker processes: one limit a verdict, deaths that cost nobody else anything, and no orphan."""
+
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from multiprocessing.context import ForkContext, ForkServerContext, SpawnContext
+from pathlib import Path
+
+import psutil
+import pytest
+
+from data_contracts.errors import GroundTruthError, RecipeError, StageError
+from stages.verdicts import VerdictCounter
+from stages.verifiers.catalog import Catalog
+from stages.verifiers.pool import VerifierPool, shared_pool
+from stages.verifiers.submission import Outcome, Submission
+from stages.verifiers.worker import Worker
+
+ROOT = Path(__file__).parents[2]
+ADDED = {"odd": "tests.verifiers.odd_verifiers:ODD"}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[VerifierPool]:
+    with VerifierPool(Catalog(ADDED), num_workers=2) as pool:
+        yield pool
+
+
+def _odd(completion: str, ground_truth: str = "18", place: str = "") -> Submission:
+    return Submission("odd", json.dumps({"place": place}), completion, "the prompt", ground_truth)
+
+
+def _reason(outcome: Outcome) -> str:
+    assert outcome.verdict is not None
+    return outcome.verdict.reason
+
+
+def test_outcomes_come_in_the_order_of_their_submissions(pool: VerifierPool) -> None:
+    submissions = [_odd(str(n % 20)) for n in range(300)]
+    submissions[7] = Submission("exact_number", "{}", "18", "", "18")
+    outcomes = pool.verify_all(submissions)
+    rewards = [outcome.verdict.reward if outcome.verdict else None for outcome in outcomes]
+    assert rewards == [float(n % 20 == 18 or n == 7) for n in range(300)]
+    assert outcomes[18].verdict is not None
+    assert (outcomes[18].verdict.reason, outcomes[18].verdict.parts) == ("asked the prompt", {"right": 1.0})
+
+
+@pytest.mark.parametrize("completion", ["loop", "power"])
+def test_a_verdict_beyond_its_time_is_reward_0_and_the_others_get_theirs(
+    pool: VerifierPool, completion: str
+) -> None:
+    outcomes = pool.verify_all([_odd("18"), _odd(completion), *[_odd("18")] * 60])
+    assert _reason(outcomes[1]) == "needed more than 0.3 s"
+    assert [outcome.verdict.reward for outcome in outcomes if outcome.verdict] == [1.0, 0.0, *[1.0] * 60]
+
+
+def test_a_verdict_beyond_its_memory_is_reward_0(pool: VerifierPool) -> None:
+    assert _reason(pool.verify(_odd("memory"))) == "needed more memory than a verifier may use"
+
+
+@pytest.mark.parametrize("completion", ["die", "stop", "exit"])
+def test_a_worker_that_dies_twice_gives_no_verdict_and_costs_the_others_nothing(
+    pool: VerifierPool, completion: str
+) -> None:
+    outcomes = pool.verify_all([*[_odd("18")] * 40, _odd(completion), *[_odd("18")] * 40])
+    assert outcomes[40] == Outcome(None, 0.0, "the verifier's process died twice")
+    assert [outcome.verdict.reward for outcome in outcomes if outcome.verdict] == [1.0] * 80
+
+
+def test_a_worker_that_dies_once_is_asked_again(pool: VerifierPool, tmp_path: Path) -> None:
+    verdict = pool.verify(_odd("die once", place=str(tmp_path / "died"))).verdict
+    assert verdict is not None
+    assert (verdict.reward, (tmp_path / "died").exists()) == (1.0, True)
+
+
+@pytest.mark.parametrize(
+    ("completion", "failure"),
+    [
+        ("raise", "ZeroDivisionError: of its own making"),
+        ("too much", "ValueError: a reward lies in [0, 1], this verifier gave 2.0"),
+    ],
+)
+def test_a_verifier_with_a_bug_gives_no_verdict_and_says_why(
+    pool: VerifierPool, completion: str, failure: str
+) -> None:
+    outcome = pool.verify(_odd(completion))
+    assert (outcome.verdict, outcome.failure) == (None, failure)
+
+
+def test_a_problem_that_cannot_be_checked_is_a_fault_and_no_verdict(pool: VerifierPool) -> None:
+    outcomes = [
+        pool.verify(_odd("18", "uncheckable")),
+        pool.verify(Submission("exact_number", "{}", "1", "", "x")),
+    ]
+    assert [type(outcome.fault) for outcome in outcomes] == [GroundTruthError] * 2
+    assert [outcome.verdict for outcome in outcomes] == [None] * 2
+
+
+def test_one_per_cent_without_a_verdict_is_borne_and_more_is_not(pool: VerifierPool) -> None:
+    counter = VerdictCounter(pool)
+    counter.verify_all([_odd("raise"), *[_odd("18")] * 100, _odd("raise")])
+    counter.require_few_failures()
+    counter.verify_all([_odd("raise")])
+    with pytest.raises(StageError, match="3 of 103 verdicts could not be had: ZeroDivisionError"):
+        counter.require_few_failures()
+
+
+def test_quick_verdicts_start_no_process() -> None:
+    before = psutil.Process().children()
+    with VerifierPool(Catalog(), num_workers=2) as pool:
+        pool.verify_all([Submission("exact_number", "{}", "18", "", "18")] * 50)
+        assert psutil.Process().children() == before
+
+
+def test_a_composite_is_judged_by_its_terms_wherever_they_run(pool: VerifierPool) -> None:
+    def ask(completion: str, **fields: object) -> Outcome:
+        terms = [
+            {"verifier": "odd", "weight": 3},
+            {"verifier": "format", "weight": 1, "arguments": {"max_characters": 2}},
+        ]
+        arguments = json.dumps({"terms": terms, **fields})
+        return pool.verify(Submission("composite", arguments, completion, "the prompt", "18"))
+
+    right = ask("18", gate="odd").verdict
+    assert right is not None
+    assert (right.reward, right.parts["odd"], right.parts["odd.right"], right.parts["format"]) == (1, 1, 1, 1)
+    for completion, gated, summed in (("19", 0.0, 0.25), ("019", 0.0, 0.0)):
+        verdicts = [ask(completion, gate="odd").verdict, ask(completion, how="sum").verdict]
+        assert [verdict and verdict.reward for verdict in verdicts] == [gated, summed]
+    assert ask("raise", gate="odd").failure == "ZeroDivisionError: of its own making"
+    assert ask("18", gate="nothing").fault is not None
+    unread = pool.verify(Submission("composite", '{"terms": []}', "18", "", "18"))
+    assert unread.fault is not None
+
+
+def test_threads_share_a_pool(pool: VerifierPool) -> None:
+    found: list[float] = []
+
+    def ask() -> None:
+        outcomes = pool.verify_all([_odd("18"), _odd("19")] * 20)
+        found.extend(outcome.verdict.reward for outcome in outcomes if outcome.verdict)
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [1.0, 0.0] * 120
+
+
+def test_a_worker_killed_or_stopped_from_outside_is_replaced() -> None:
+    worker = Worker(Catalog(ADDED))
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        assert worker.judge([_odd("18")])[0].verdict is not None
+        assert worker.pid is not None
+        os.kill(worker.pid, number)
+        assert worker.judge([_odd("18")])[0].verdict is not None
+    pid = worker.pid
+    worker.close()
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(StageError, match="does not start"):
+        Worker(Catalog(ADDED)).judge([_odd("18")])
+
+
+def test_what_a_recipe_adds_must_be_there() -> None:
+    for place, complaint in (
+        ("tests.verifiers.odd_verifiers:GONE", "has no attribute 'GONE'"),
+        ("no_such_module:X", "No module named 'no_such_module'"),
+        ("odd", "Empty module name"),
+        ("tests.verifiers.odd_verifiers:NO_RECORD", "is function"),
+    ):
+        with pytest.raises(RecipeError, match=complaint):
+            Catalog({"mine": place}).find("mine")
+
+
+def test_a_row_cannot_bring_code_in() -> None:
+    with pytest.raises(RecipeError, match="There is no verifier named 'tests"):
+        Catalog().find("tests.verifiers.odd_verifiers:ODD")
+
+
+def _judge(sender: multiprocessing.connection.Connection) -> None:
+    sender.send_bytes(_reason(shared_pool(ADDED).verify(_odd("18"))).encode())
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        multiprocessing.get_context("spawn"),
+        multiprocessing.get_context("forkserver"),
+        multiprocessing.get_context("fork"),
+    ],
+    ids=["spawn", "forkserver", "fork"],
+)
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_daemonic_children_of_every_kind_can_judge(
+    context: SpawnContext | ForkServerContext | ForkContext,
+) -> None:
+    shared_pool(ADDED).verify(_odd("18"))  # a forked child inherits this process's pool
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_judge, args=(sender,), daemon=True)
+    child.start()
+    assert receiver.poll(30)
+    assert receiver.recv_bytes() == b"asked the prompt"
+    child.join(30)
+    assert child.exitcode == 0
+
+
+ORPHAN = """
+import sys
+from stages.verifiers.catalog import Catalog
+from stages.verifiers.submission import Submission
+from stages.verifiers.worker import Worker
+worker = Worker(Catalog({"odd": "tests.verifiers.odd_verifiers:ODD"}))
+worker.judge([Submission("odd", "{}", "18", "", "18")])
+print(worker.pid, flush=True)
+sys.stdin.readline()
+worker.judge([Submission("odd", "{}", "loop", "", "18")])
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="needs Linux to watch a process that is not a child"
+)
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_worker_ends_when_its_parent_is_killed(busy: bool) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdin is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        watch = os.pidfd_open(worker.pid)
+        if busy:
+            parent.stdin.write("go\n")
+            parent.stdin.flush()
+            idle_seconds = worker.cpu_times().user
+            while worker.cpu_times().user < idle_seconds + 0.1:  # until it hangs
+                assert not multiprocessing.connection.wait([watch], timeout=0.02)
+        parent.kill()
+    with os.fdopen(watch, "rb", buffering=0):
+        assert multiprocessing.connection.wait([watch], timeout=10), "the worker outlived its parent"
