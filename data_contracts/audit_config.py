@@ -1,6 +1,7 @@
 """Config of an audit of verifiers: what it asks, and what it does not let pass.
 
-Shares are compared by the lower end of their 95 % Wilson interval, so that a small audit does not block by chance.
+Shares of completions are compared by the lower end of their 95 % Wilson interval, so that a small audit does not
+block by chance.
 """
 
 from typing import Literal

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from data_contracts.model_verifiers import JudgeSettings, RewardModelSettings
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, RunSettings
 from data_contracts.vocabulary import Config
@@ -46,8 +47,8 @@ class StageJob(Config):
 
     rows: tuple[RowsInput, ...] = ()
     compare_with: tuple[RowsInput, ...] = ()
-    verifiers: dict[str, str] = Field(default_factory=dict)
-    """Verifiers that the recipe adds: name and `package.module:RECORD`."""
+    verifiers: dict[str, str | RewardModelSettings | JudgeSettings] = Field(default_factory=dict)
+    """Verifiers that the recipe adds, by name: where their record is, or which model they ask."""
 
     work_dir: Path
     """Scratch of this execution: progress, log, trainer checkpoints, and `output` once finished."""
@@ -72,6 +73,11 @@ class StageJob(Config):
     def rollouts_dir(self) -> Path:
         """What the policy wrote while it was trained, with its verdicts: a Parquet file a round of sampling."""
         return self.work_dir / "rollouts"
+
+    @property
+    def report_path(self) -> Path:
+        """All that a stage found out, as JSON, where it has more to say than numbers."""
+        return self.work_dir / "report.json"
 
     @property
     def progress_path(self) -> Path:

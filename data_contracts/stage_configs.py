@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from data_contracts.audit_config import AuditConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from data_contracts.vocabulary import Config, DType, Fraction, PositiveInt, Rows, Sampler
 
@@ -119,11 +120,18 @@ class BaseModelConfig(Config):
 
 
 StageConfig: TypeAlias = Annotated[
-    SFTConfig | DPOConfig | GRPOConfig | VerifyConfig | PairsConfig | SelectConfig,
+    SFTConfig | DPOConfig | GRPOConfig | VerifyConfig | PairsConfig | SelectConfig | AuditConfig,
     Field(discriminator="kind"),
 ]
 AnyConfig: TypeAlias = Annotated[
-    SFTConfig | DPOConfig | GRPOConfig | VerifyConfig | PairsConfig | SelectConfig | BaseModelConfig,
+    SFTConfig
+    | DPOConfig
+    | GRPOConfig
+    | VerifyConfig
+    | PairsConfig
+    | SelectConfig
+    | AuditConfig
+    | BaseModelConfig,
     Field(discriminator="kind"),
 ]
 MODEL_KINDS = ("base", "sft", "dpo", "grpo")

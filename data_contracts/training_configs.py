@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from data_contracts.rewards import Combination, Rewards, RewardTerm
 from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler
 
-
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -118,7 +117,7 @@ class GRPOConfig(TrainingConfig):
     """
 
     kind: Literal["grpo"] = "grpo"
-    rewards: Rewards = {"problem": RewardTerm()}
+    rewards: Rewards = Field(default={"problem": RewardTerm()})
     """Verifiers with their weights. `problem` means the verifier each problem names."""
 
     combine: Combination = "gate"

@@ -9,9 +9,11 @@ import functools
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from data_contracts.canonical import fingerprint
 from data_contracts.errors import DataError, RecipeError
+from data_contracts.model_verifiers import COSTS, ModelVerifier
 
 PROJECT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("stages", "infra")
@@ -24,13 +26,16 @@ def code_fingerprint(module: str) -> str:
     return fingerprint({name: _canonical_source(name) for name in sorted(closure(module))})
 
 
-def verifier_code(verifiers: Mapping[str, str]) -> dict[str, str]:
-    """For verifiers that a recipe adds: their record's name and what their file does."""
-    code: dict[str, str] = {}
+def verifier_code(verifiers: Mapping[str, str | ModelVerifier]) -> dict[str, Any]:
+    """What verifiers that a recipe adds do: their record's name and file, or the model they ask and how."""
+    code: dict[str, Any] = {}
     for name, place in verifiers.items():
-        module, _, record = place.rpartition(":")
-        origin = module if module.endswith(".py") else _origin(name, module)
-        code[name] = f"{record} {_file_fingerprint(Path(origin))}"
+        if isinstance(place, str):
+            module, _, record = place.rpartition(":")
+            origin = module if module.endswith(".py") else _origin(name, module)
+            code[name] = f"{record} {_file_fingerprint(Path(origin))}"
+        else:
+            code[name] = place.model_dump(mode="json", exclude=set(COSTS))
     return code
 
 

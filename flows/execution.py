@@ -176,6 +176,8 @@ class PipelineRun:
         folder.mkdir(exist_ok=True)
         if job.log_path.exists():
             shutil.copy2(job.log_path, folder / f"{node.name}.log")
+        if job.report_path.exists():
+            shutil.copy2(job.report_path, folder / f"{node.name}.json")
 
 
 class _Forwarding:

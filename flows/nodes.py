@@ -29,6 +29,7 @@ _CODE = {
     "verify": "stages.verify",
     "pairs": "stages.pairs",
     "select": "stages.select",
+    "audit": "stages.audit",
 }
 
 

@@ -101,6 +101,12 @@ def select_problems(run: PipelineRun, node: str) -> None:
     _make(run, node)
 
 
+@_stage_task("audit verifiers")
+def audit(run: PipelineRun, node: str) -> None:
+    """Problems → the same problems, their reward shown to be right."""
+    _make(run, node)
+
+
 TASKS: Mapping[str, StageTask] = {
     "dataset": publish_dataset,
     "base": prepare_base,
@@ -110,6 +116,7 @@ TASKS: Mapping[str, StageTask] = {
     "verify": verify,
     "pairs": make_pairs,
     "select": select_problems,
+    "audit": audit,
 }
 
 

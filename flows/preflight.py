@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from data_contracts.audit_config import AuditConfig
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import DataError, HomeError, RecipeError
 from data_contracts.rewards import PROBLEM_VERIFIER
@@ -31,8 +32,14 @@ _WANTED: dict[str, tuple[RowKind, ...]] = {
     "verify": (RowKind.problems,),
     "pairs": (RowKind.rollouts, RowKind.pairs),
     "select": (RowKind.rollouts,),
+    "audit": (RowKind.problems,),
 }
-_MADE = {"verify": RowKind.rollouts, "pairs": RowKind.pairs, "select": RowKind.problems}
+_MADE = {
+    "verify": RowKind.rollouts,
+    "pairs": RowKind.pairs,
+    "select": RowKind.problems,
+    "audit": RowKind.problems,
+}
 _TINY_MODEL_BYTES = 4_000_000
 _COPIES = 4
 """Of the weights, per model stage: our own, MLflow's, and two of an interrupted stage's optimizer."""
@@ -44,6 +51,7 @@ def require_sound(plan: Plan, home: Home) -> Prepared:
     for step in steps.values():
         _require_batches(step.node, plan)
         _require_rewards(plan.recipe, step.node)
+        _require_same_rewards(step.node, {step.node.name: step.node for step in plan.steps})
         _require_sampler(step.node)
     _require_template(plan)
     _require_disk(plan, home)
@@ -110,6 +118,7 @@ def _hint(kind: str) -> str:
         "verify": "Name a dataset with prompt and ground_truth, or a select stage.",
         "pairs": "Name verify stages, or datasets with prompt, chosen and rejected.",
         "select": "Name verify stages.",
+        "audit": "Name a dataset with prompt and ground_truth, or a select stage.",
     }[kind]
 
 
@@ -156,6 +165,31 @@ def _require_rewards(recipe: Recipe, node: Node) -> None:
                 f"{PROBLEM_VERIFIER} (the verifier each problem names), or {error.expected}",
                 error.do,
             ) from error
+
+
+def _require_same_rewards(node: Node, nodes: Mapping[str, Node]) -> None:
+    """An audit of another reward than the one that is paid would prove nothing."""
+    if not isinstance(node.config, GRPOConfig):
+        return
+    for name in _rows_ancestors(node, nodes):
+        audit = nodes[name].config
+        paid = (node.config.rewards, node.config.combine)
+        if isinstance(audit, AuditConfig) and (audit.rewards, audit.combine) != paid:
+            raise RecipeError(
+                f"Stage {name} audits {_told(audit)}, and stage {node.name} is paid {_told(node.config)}.",
+                "the same rewards and combine in both",
+                f"Copy them from stages.{node.name} to stages.{name}.",
+            )
+
+
+def _rows_ancestors(node: Node, nodes: Mapping[str, Node]) -> set[str]:
+    above = set(node.rows)
+    return above.union(*(_rows_ancestors(nodes[name], nodes) for name in above))
+
+
+def _told(config: GRPOConfig | AuditConfig) -> str:
+    terms = ", ".join(f"{name} x {term.weight:g}" for name, term in config.rewards.items())
+    return f"{terms} by {config.combine}"
 
 
 def _require_sampler(node: Node) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from data_contracts.model_verifiers import JudgeSettings, RewardModelSettings
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import (
     MODEL_KINDS,
@@ -19,7 +20,6 @@ from data_contracts.stage_configs import (
 )
 from data_contracts.training_configs import LoRA, TrainingConfig
 from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt
-
 
 VerifierPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -88,8 +88,9 @@ class Recipe(Config):
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     stages: dict[Name, Annotated[StageConfig, Field()]] = Field(min_length=1)
     evaluate: EvaluateConfig | None = None
-    verifiers: dict[Name, VerifierPlace] = Field(default_factory=dict)
-    """Verifiers of your own: `package.module:RECORD`, or `file.py:RECORD` relative to the recipe's folder."""
+    verifiers: dict[Name, VerifierPlace | RewardModelSettings | JudgeSettings] = Field(default_factory=dict)
+    """Verifiers that the recipe adds: your own, as `package.module:RECORD` or `file.py:RECORD` relative to the
+    recipe's folder; or a model that is asked, `{kind: reward_model, …}` or `{kind: judge, …}`."""
 
     run: RunSettings = RunSettings()
 

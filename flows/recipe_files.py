@@ -110,7 +110,7 @@ def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
     verifiers = document.get("verifiers")
     if isinstance(verifiers, dict):
         for name, place in list(verifiers.items()):
-            module, _, record = str(place).rpartition(":")
+            module, _, record = place.rpartition(":") if isinstance(place, str) else ("", "", "")
             if module.endswith(".py"):
                 verifiers[name] = f"{folder / Path(module).expanduser()}:{record}"
 

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from infra.registry import ModelRegistry, RunStatus
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "duckdb")
-_ROWS_MADE = {"verify": RowKind.rollouts, "pairs": RowKind.pairs, "select": RowKind.problems}
+_ROWS_MADE = {
+    "verify": RowKind.rollouts,
+    "pairs": RowKind.pairs,
+    "select": RowKind.problems,
+    "audit": RowKind.problems,
+}
 
 
 class Results:

@@ -15,6 +15,7 @@ from stages.audit_numbers import (
     near_fractions,
     near_numbers,
     number_forms,
+    number_value,
 )
 from stages.verifiers.verifier import Answers
 
@@ -139,9 +140,11 @@ def _right(subject: Subject) -> Iterator[tuple[str, str]]:
     for form, variant in _variants(subject):
         if (completion := subject.state(variant)) is not None:
             yield form, completion
-    if subject.answers in ("final_number", "math"):
+    is_number = number_value(subject.ground_truth) is not None
+    if subject.answers == "math" or (subject.answers == "final_number" and is_number):
         for form, template in _FINAL_FORMS.items():
-            yield form, template.format(subject.ground_truth)
+            if "$" not in template or "$" not in subject.ground_truth:
+                yield form, template.format(subject.ground_truth)
     if subject.answers == "choice" and subject.letter:
         for form, template in _LETTER_FORMS.items():
             yield form, template.format(subject.letter)
@@ -154,7 +157,8 @@ def _variants(subject: Subject) -> Iterator[tuple[str, str]]:
     if subject.answers != "math":
         return
     yield from fraction_forms(subject.ground_truth).items()
-    yield "between dollars", f"${subject.ground_truth}$"
+    if "$" not in subject.ground_truth:
+        yield "between dollars", f"${subject.ground_truth}$"
     if _FRACTION_COMMAND.search(subject.ground_truth):
         for command in ("frac", "dfrac"):
             yield f"as \\{command}", _FRACTION_COMMAND.sub(rf"\\{command}", subject.ground_truth)
@@ -166,8 +170,7 @@ def _wrong(subject: Subject) -> Iterator[tuple[str, str]]:
         return
     yield from SHELLS.items()
     yield "ten thousand characters of nothing", RAMBLING
-    # Where the prompt has the ground truth in it, to repeat the prompt may be right by accident.
-    if subject.answers == "choice" or subject.ground_truth.casefold() not in subject.last_turn.casefold():
+    if subject.answers == "choice" or not _shows_its_answer(subject):
         yield "the prompt again", subject.last_turn
     if subject.other is not None:
         yield "another problem's right completion", subject.other
@@ -185,8 +188,17 @@ def _wrong(subject: Subject) -> Iterator[tuple[str, str]]:
                     "the right answer taken back",
                     f"First I took it for {subject.ground_truth}.\n{completion}",
                 )
+    if subject.answers == "math":
+        yield "the right answer denied", f"The answer is not {subject.ground_truth}."
     if subject.answers == "text":
         yield from {"one letter too many": f"{own}x", "said twice": f"{own} {own}"}.items()
+
+
+def _shows_its_answer(subject: Subject) -> bool:
+    """The prompt has the ground truth in it, so that to repeat the prompt may be right by accident."""
+    truth = subject.ground_truth
+    forms = (truth, *number_forms(truth).values(), *fraction_forms(truth).values())
+    return any(form.casefold() in subject.last_turn.casefold() for form in forms)
 
 
 def _near_misses(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -196,8 +208,10 @@ def _near_misses(subject: Subject) -> Iterator[tuple[str, str]]:
         yield from nearly.items()
         if subject.answers == "math":
             yield from near_fractions(truth).items()
-            if "one more" in nearly:
-                yield "one of two", f"{truth} or {nearly['one more']}"
+            if (other := nearly.get("one more")) is not None:
+                yield "one of two", f"{truth} or {other}"
+                yield "the other of two", f"{other} or {truth}"
+                yield "an equation that is false", f"{other} = {truth}"
     elif subject.answers == "choice" and subject.letter:
         possible = LETTERS[: len(subject.arguments.get("choices", "ABCD"))]
         for letter in possible.replace(subject.letter, ""):

@@ -6,11 +6,63 @@ them little, or their metric is as good (arXiv 1606.06565, section 4, on hacking
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 
+from data_contracts.audit_config import AuditConfig
 from stages.audit_cases import RAMBLING, SHELLS, Subject
+from stages.audit_judge import Judge
+from stages.audit_report import PolicyScore
+from stages.audit_subjects import Asked, asked_of
+from stages.reward_terms import joined_verdict, reward_submissions
+from stages.verifiers.submission import submission
 
 Policy = Callable[[Subject], str | None]
 """A completion; None where the policy has nothing to do with a problem."""
+
+
+def score_policies(
+    asked: Sequence[Asked], name: str, config: AuditConfig, judge: Judge
+) -> tuple[PolicyScore, ...]:
+    """Every policy over these problems of one verifier, the generic ones and the verifier's own."""
+    if not asked:
+        return ()
+    generic = generic_policies([each.subject for each in asked])
+    written = {
+        policy: [(each, write(each.subject)) for each in asked] for policy, write in generic.items()
+    } | {
+        policy: [(each, write(each.posed, **each.subject.arguments)) for each in asked]
+        for policy, write in judge.pool.catalog.find(name).policies.items()
+    }
+    return tuple(
+        _score(name, policy, [(each, text) for each, text in texts if text is not None], config, judge)
+        for policy, texts in written.items()
+        if any(text is not None for _, text in texts)
+    )
+
+
+def _score(
+    name: str, policy: str, written: Sequence[tuple[Asked, str]], config: AuditConfig, judge: Judge
+) -> PolicyScore:
+    """Problems without a verdict are left out of both means."""
+    questions = [
+        [
+            *reward_submissions(each.row, text, config.rewards),
+            submission(asked_of(each.row, config.metric or name, judge), text),
+        ]
+        for each, text in written
+    ]
+    outcomes = iter(judge.verify_all([question for part in questions for question in part]))
+    rewards: list[float] = []
+    metrics: list[float] = []
+    for part in questions:
+        *terms, last = [next(outcomes) for _ in part]
+        joined = joined_verdict(terms, config.rewards, config.combine)
+        if joined is not None and last.verdict is not None:
+            rewards.append(joined.reward)
+            metrics.append(float(last.verdict.reward == 1.0))
+    if not rewards:
+        return PolicyScore(name, policy, 0, 0.0, 0.0)
+    return PolicyScore(name, policy, len(rewards), fmean(rewards), fmean(metrics))
 
 
 def generic_policies(subjects: Sequence[Subject]) -> Mapping[str, Policy]:

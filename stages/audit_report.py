@@ -172,4 +172,4 @@ class AuditReport:
         return asdict(self)
 
     def to_json(self) -> str:
-        return json.dumps(self.as_document(), indent=2, ensure_ascii=False)
+        return json.dumps(self.as_document(), indent=2)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from data_contracts.jobs import StageJob, StageResult
+from stages.audit import audit_problems
 from stages.base_model import make_base
 from stages.dpo import train_dpo
 from stages.grpo import train_grpo
@@ -20,4 +21,5 @@ STAGES: dict[str, Callable[[StageJob, Any], StageResult]] = {
     "verify": verify_model,
     "pairs": make_pairs,
     "select": select_problems,
+    "audit": audit_problems,
 }

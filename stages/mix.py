@@ -161,7 +161,9 @@ def _require_same_datasets(mixture: Mixture, num_rows: Mapping[str, int]) -> Non
     if empty := [
         source.dataset for source in mixture.sources if source.weight and not num_rows[source.dataset]
     ]:
-        raise DataError(f"{', '.join(empty)} has no rows.", "rows to draw from", "Leave it out of the mix.")
+        raise DataError(
+            f"{', '.join(empty)} has no rows that may be drawn.", "at least one", "Leave it out of the mix."
+        )
 
 
 def _require_enough(mixture: Mixture, sizes: Sequence[int], counts: Sequence[int]) -> None:

@@ -64,6 +64,9 @@ class Ended:
     """Negative for the signal that killed it."""
 
     cpu_seconds: float
+    was_stopped: bool
+    """It had not ended when its wall seconds were over or `stop` was called."""
+
     is_out_of_time: bool
     """Its wall seconds were over."""
 
@@ -122,7 +125,7 @@ class Sandbox:
         """Until the job has ended by itself or by its limits."""
         answer = self._answer()
         self._is_busy = False
-        return Ended(answer["exit_code"], answer["cpu_seconds"], answer["is_out_of_time"])
+        return Ended(**answer)
 
     def stop(self) -> Ended:
         """End the job now, if it has not ended."""

@@ -96,6 +96,7 @@ def _watch(child: int, control: socket.socket, wall_seconds: float) -> dict[str,
     return {
         "exit_code": os.waitstatus_to_exitcode(status),
         "cpu_seconds": used.ru_utime + used.ru_stime,
+        "was_stopped": ended not in ready,
         "is_out_of_time": not ready and time.monotonic() >= deadline,
     }
 

@@ -2,13 +2,14 @@
 
 `enter_namespaces` builds that view from nothing with mounts in namespaces of its own (see namespaces(7) and
 pivot_root(2)); there is no /proc, no home directory, no network. `allow_files_below` is what an ordinary process
-can do to itself: Landlock (landlock(7), Linux 5.13) hides and protects the rest of the file system.
+can do to itself: Landlock (landlock(7), Linux 5.19) hides and protects the rest of the file system.
 """
 
 import ctypes
 import errno
 import os
 import platform
+import secrets
 import signal
 import struct
 import sys
@@ -34,7 +35,7 @@ _CAPABILITY_VERSION = 0x20080522
 
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _WRITE_FILE, _READ_FILE, _READ_FOLDER = 1 << 1, 1 << 2, 1 << 3
-_RIGHTS_BY_VERSION = ((1 << 13) - 1, (1 << 14) - 1, (1 << 15) - 1)  # TRUNCATE came third
+_RIGHTS, _RIGHTS_TO_VERSION_2 = (1 << 15) - 1, (1 << 14) - 1  # then came truncation
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -101,11 +102,13 @@ def give_up_privileges() -> None:
 def allow_files_below(visible: Sequence[Path], scratch: Path) -> None:
     """Hide all other files from this process and its children, where the kernel has Landlock at all."""
     version = _libc.syscall(_LANDLOCK_CREATE, None, 0, 1)
+    if version == 1:  # it forbids to move a file from one folder to another, even in the scratch folder
+        return
     if version < 0:
         if ctypes.get_errno() in (errno.ENOSYS, errno.EOPNOTSUPP):
             return
         _checked(version, "landlock")
-    rights = _RIGHTS_BY_VERSION[min(version, len(_RIGHTS_BY_VERSION)) - 1]
+    rights = _RIGHTS_TO_VERSION_2 if version == 2 else _RIGHTS
     ruleset = _checked(_libc.syscall(_LANDLOCK_CREATE, struct.pack("=Q", rights), 8, 0), "landlock")
     for path in (*visible, scratch):
         allowed = _READ_FILE | (_READ_FOLDER if path.is_dir() else 0)
@@ -119,16 +122,17 @@ def allow_files_below(visible: Sequence[Path], scratch: Path) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Remove all that is in `folder`, however deep: what folders hold moves up before they go."""
-    count = 0
+    """Remove all that is in `folder`, however deep: what folders hold moves up, under new names, before they go."""
+    new_name, count = secrets.token_hex(), 0
     while entries := list(folder.iterdir()):
         for entry in entries:
             if entry.is_symlink() or not entry.is_dir():
                 entry.unlink()
                 continue
+            entry.chmod(0o700)
             for inner in list(entry.iterdir()):
                 count += 1
-                inner.rename(folder / f".{count}")
+                inner.rename(folder / f"{new_name}.{count}")
             entry.rmdir()
 
 

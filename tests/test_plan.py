@@ -259,6 +259,7 @@ BASELINES: dict[type[Config], dict[str, Any]] = {
     stage_configs.SFTConfig: {"kind": "sft", "start": "base", "rows": "worked", "steps": 2},
     training_configs.LoRA: {"start_adapter": "merge"},
     stage_configs.DPOConfig: {"kind": "dpo", "start": "base", "rows": "worked", "steps": 2},
+    stage_configs.AuditConfig: {"kind": "audit", "rows": "problems"},
     stage_configs.GRPOConfig: {"kind": "grpo", "start": "base", "rows": "problems", "steps": 12},
     stage_configs.VerifyConfig: {"kind": "verify", "start": "base", "rows": "problems"},
     stage_configs.EvaluateConfig: {"rows": "problems"},
@@ -312,6 +313,20 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "max_completion_length": 7,
     },
     stage_configs.SelectConfig: {"rows": {"check": 0.5}, "pass_rate": [0.2, 0.9]},
+    stage_configs.AuditConfig: {
+        "rows": {"problems": 0.5},
+        "rewards": {"format": 1},
+        "combine": "sum",
+        "metric": "format",
+        "fuzz_rows": 7,
+        "headroom_rows": 7,
+        "max_faults": 0.1,
+        "max_false_negatives": 0.1,
+        "max_false_positives": 0.1,
+        "max_failures": 0.1,
+        "max_scripted_reward": 0.1,
+        "on_findings": "warn",
+    },
     stage_configs.BaseModelConfig: {
         "build": {"build": "tiny-qwen3", "model": None, "revision": None},
         "model": "a/c",
@@ -423,12 +438,14 @@ def test_a_verifier_that_the_recipe_adds_is_in_the_key_of_what_judges_and_of_not
 ) -> None:
     file = tmp_path / "own.py"
     file.write_text("OWN = 1")
-    before, added = _keys(), _keys({"verifiers": {"own": f"{file}:OWN"}})
+    rl = {"stages.rl": {"kind": "grpo", "start": "sft", "rows": "problems", "steps": 2}}
+    adds = rl | {"verifiers": {"own": f"{file}:OWN"}}
+    before, added = _keys(rl), _keys(adds)
     file.write_text("OWN = 1  # the same to Python")
-    commented = _keys({"verifiers": {"own": f"{file}:OWN"}})
+    commented = _keys(adds)
     file.write_text("OWN = 2")
-    changed = _keys({"verifiers": {"own": f"{file}:OWN"}})
-    for name in ("check", "grpo"):
+    changed = _keys(adds)
+    for name in ("check", "rl"):
         assert len({before[name], added[name], changed[name]}) == 3
     assert (added, before["sft"]) == (commented, changed["sft"])
 

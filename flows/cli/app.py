@@ -14,6 +14,7 @@ from flows.cli import lineage_commands, look, model_commands, recipe_commands, r
 from flows.cli.command_line import read_argument, told
 from flows.cli.context import plain_console
 from flows.cli.data_app import data
+from flows.cli.verifier_app import verifier
 from flows.faults import first_fault
 
 app = App(
@@ -47,6 +48,7 @@ for group, commands in {
     for command in commands:
         app.command(command, group=group)
 app.command(data)
+app.command(verifier)
 
 
 def main() -> None:

@@ -54,7 +54,8 @@ def dedupe(
     counts = {kind: kinds.count(kind) for kind in ("exact", "near")}
     listed = found.clusters.slice(0, clusters).to_pylist()
     if json:
-        print_json({"version": str(made.version), "removed": counts, "clusters": listed})
+        version = {"version": str(made.version), "is_new": made.is_new}
+        print_json({**version, "removed": counts, "clusters": listed})
         return
     print_made(
         context.warehouse,

@@ -74,7 +74,8 @@ def mix(
     made, counts = Maker(context.warehouse, context.ledger).mix(name, mixture)
     if json:
         taken = {s.dataset: count for s, count in zip(mixture.sources, counts, strict=True)}
-        print_json({"version": str(made.version), "fingerprint": made.version.fingerprint, "rows": taken})
+        version = {"version": str(made.version), "is_new": made.is_new}
+        print_json({**version, "fingerprint": made.version.fingerprint, "rows": taken})
         return
     table = Table()
     for heading in ("source", "weight", "rows taken", "share"):

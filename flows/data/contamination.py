@@ -46,7 +46,7 @@ class AllowList(BaseModel):
         except (OSError, ValidationError, UnicodeDecodeError) as error:
             found = first_fault(error)[0] if isinstance(error, ValidationError) else f"{error}."
             raise DataError(
-                f"{path} is no allow list: {found}",
+                f"{path} cannot be read as an allow list: {found}",
                 '{"problems": [["NAME@N", ROW]], "pairs": [[ROW, "NAME@N", ROW]], "texts": ["…"]}',
                 "Take the places from --report.",
             ) from error

@@ -12,7 +12,7 @@ from infra.ledger import Ledger
 from infra.warehouse.locating import HeldRows, find_row, find_rows, in_hashes, of_source
 from infra.warehouse.warehouse import Warehouse
 
-_MADE_BY_STAGES = ("verify", "pairs", "select")
+_MADE_BY_STAGES = ("verify", "pairs", "select", "audit")
 
 
 @dataclass(frozen=True, slots=True)

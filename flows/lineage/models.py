@@ -26,6 +26,7 @@ TRAINED = ("sft", "dpo", "grpo")
 _METRICS = {
     "verify": ("eval/accuracy", "eval/problems", "eval/completions"),
     "select": ("select/below", "select/in_band", "select/above"),
+    "audit": ("audit/problems", "audit/blocks"),
     "pairs": ("pairs/pairs", "pairs/on_policy", "pairs/off_policy", "pairs/tied"),
     "sft": ("sft/passes", "sft/rows_drawn"),
     "dpo": ("dpo/passes", "dpo/rows_drawn"),
@@ -84,18 +85,19 @@ class ModelLineage(BaseModel):
 def find_model(ledger: Ledger, reference: str, aliases: Callable[[str], Mapping[str, int]]) -> Execution:
     """The execution that made `name` (newest), `name/3` or `name@alias`. Raises NotFoundError."""
     wanted = reference.removeprefix("models:/")
-    name, version = wanted.partition("/")[::2]
+    named, _, alias = wanted.partition("@")
+    name, _, version = named.partition("/")
     executions = ledger.executions()
     models = [execution for execution in executions if execution.output == "model"]
+    own = [execution for execution in models if execution.name == name]
+    if not own and any(execution.name == name for execution in executions):
+        raise NotFoundError(
+            f"{name} is a dataset.",
+            "a model, as `burnish models` lists them",
+            f"`burnish data log {name}` says what its versions were made from, "
+            f"`burnish data impact {wanted}` what saw its rows.",
+        )
     if "@" in wanted:
-        name, alias = wanted.split("@", 1)
-        if any(execution.name == name for execution in executions if execution.output != "model"):
-            raise NotFoundError(
-                f"{name} is a dataset.",
-                "a model, as `burnish models` lists them",
-                f"`burnish data log {name}` says what its versions were made from, "
-                f"`burnish data impact {wanted}` what saw its rows.",
-            )
         found = aliases(name)
         if alias not in found:
             raise NotFoundError(
@@ -104,7 +106,6 @@ def find_model(ledger: Ledger, reference: str, aliases: Callable[[str], Mapping[
                 "See `burnish models`.",
             )
         version = str(found[alias])
-    own = [execution for execution in models if execution.name == name]
     made = [execution for execution in own if version in ("", str(execution.version))]
     if not made:
         known = sorted({f"{e.name}/{e.version}" for e in own} or {e.name for e in models})

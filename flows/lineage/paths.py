@@ -18,7 +18,7 @@ from infra.warehouse.manifests import Integers
 from infra.warehouse.tracing import row_texts, rows_of_same_problem
 from infra.warehouse.warehouse import Warehouse
 
-_STAGES_THAT_MAKE_ROWS = ("verify", "pairs", "select")
+_STAGES_THAT_MAKE_ROWS = ("verify", "pairs", "select", "audit")
 
 
 class Step(BaseModel):

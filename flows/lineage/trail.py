@@ -145,7 +145,7 @@ class _Follower:
         elif execution.kind == "pairs":
             found = pairs_of_pairs(self._file(source), rows, self._file(made))
             facts = {"chosen": len(found), "rejected": len(found)}
-        elif execution.kind in ("verify", "select"):
+        elif execution.kind in ("verify", "select", "audit"):
             found = rows_of_same_problem(self._file(source), rows, self._file(made))
         else:
             found = self._selected(source, rows, made)

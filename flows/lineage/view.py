@@ -96,6 +96,8 @@ def _facts(artifact: Artifact) -> str:
     if artifact.kind == "verify":
         accuracy, problems = facts["eval/accuracy"], facts["eval/problems"]
         return f"{accuracy:.1%} right of {facts['eval/completions']:,.0f} on {problems:,.0f} problems"
+    if artifact.kind == "audit":
+        return f"{facts['audit/problems']:,.0f} problems, {facts['audit/blocks']:,.0f} findings"
     if artifact.kind == "select":
         total = sum(facts[f"select/{part}"] for part in ("below", "in_band", "above"))
         band = f"[{facts['select/low']:g}, {facts['select/high']:g}]"

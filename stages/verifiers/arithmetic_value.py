@@ -1,6 +1,6 @@
-r"""The exact value of plain arithmetic, such as (16 - 3 - 4) \times 2, without algebra: + - * / and brackets.
+r"""The exact value of plain arithmetic, such as (16 - 3 - 4) \times 2: + - * / and brackets, no algebra.
 
-Dijkstra's two stacks, so that no depth of brackets is too deep; numbers cannot grow beyond the length of the text.
+Brackets are worked off from the innermost, without recursion; no value outgrows the length of the text.
 """
 
 import re
@@ -8,71 +8,52 @@ from fractions import Fraction
 
 _MAX_CHARACTERS = 300
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\times|\\cdot|\\div|[-+*/()]))\s*")
-_BINDS = {"+": 1, "-": 1, "*": 2, "/": 2, "negate": 3}
 _SAME = {r"\times": "*", r"\cdot": "*", r"\div": "/"}
 _MONEY = str.maketrans("", "", "$\u20ac\u00a3")
 
 
 def arithmetic_value(expression: str) -> Fraction | None:
     """None for anything that is more, or is no sum at all. `expression` is in its one spelling."""
-    expression = expression.translate(_MONEY).strip()
-    if len(expression) > _MAX_CHARACTERS:
+    tokens = _read_tokens(expression.translate(_MONEY).strip())
+    if tokens is None:
         return None
-    values: list[Fraction] = []
-    operators: list[str] = []
+    while ")" in tokens:
+        end = tokens.index(")")
+        starts = [position for position in range(end) if tokens[position] == "("]
+        value = _value_without_brackets(tokens[starts[-1] + 1 : end]) if starts else None
+        if value is None:
+            return None
+        tokens[starts[-1] : end + 1] = [value]
+    return _value_without_brackets(tokens)
+
+
+def _read_tokens(expression: str) -> list[Fraction | str] | None:
+    tokens: list[Fraction | str] = []
     position = 0
-    expects_value = True
-    while position < len(expression):
+    while position < len(expression) <= _MAX_CHARACTERS:
         token = _TOKEN.match(expression, position)
         if token is None:
             return None
+        tokens.append(Fraction(token[1]) if token[1] else _SAME.get(token[2], token[2]))
         position = token.end()
-        symbol = _SAME.get(token[2], token[2])
-        if token[1] is not None or symbol == "(":
-            if not expects_value:
-                return None
-            if token[1] is not None:
-                values.append(Fraction(token[1]))
-                expects_value = False
-            else:
-                operators.append("(")
-        elif symbol == ")":
-            if expects_value or not _apply_until_bracket(values, operators):
-                return None
-        elif expects_value:
-            if symbol != "-":
-                return None
-            operators.append("negate")
-        else:
-            if not _apply(values, operators, _BINDS[symbol]):
-                return None
-            operators.append(symbol)
-            expects_value = True
-    if expects_value or "(" in operators or not _apply(values, operators, 0):
-        return None
-    return values[0]
+    return tokens or None
 
 
-def _apply_until_bracket(values: list[Fraction], operators: list[str]) -> bool:
-    if "(" not in operators or not _apply(values, operators, 0):
-        return False
-    operators.pop()
-    return True
-
-
-def _apply(values: list[Fraction], operators: list[str], at_least: int) -> bool:
-    """Work off what binds as tightly; False for a division by zero."""
-    while operators and operators[-1] != "(" and _BINDS[operators[-1]] >= at_least:
-        operator = operators.pop()
-        right = values.pop()
-        if operator == "negate":
-            values.append(-right)
+def _value_without_brackets(tokens: list[Fraction | str]) -> Fraction | None:
+    total = term = Fraction(0)
+    operator = "+"  # empty after a number
+    for position, item in enumerate(tokens):
+        if isinstance(item, str):
+            if operator and not (position == 0 and item == "-"):
+                return None
+            operator = item
             continue
-        left = values.pop()
-        if operator == "/" and right == 0:
-            return False
-        values.append(
-            left + right if operator == "+" else left - right if operator == "-"
-            else left * right if operator == "*" else left / right
-        )  # fmt: skip
-    return True
+        if not operator or (operator == "/" and item == 0) or operator == "(":
+            return None
+        if operator in "+-":
+            total += term
+            term = item if operator == "+" else -item
+        else:
+            term = term * item if operator == "*" else term / item
+        operator = ""
+    return None if operator else total + term

@@ -16,37 +16,60 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from data_contracts.errors import DataError, RecipeError
+from data_contracts.model_verifiers import ModelVerifier
 from data_contracts.verdict import Verdict
 from stages.verifiers.composite import COMPOSITE
+from stages.verifiers.exact_match import EXACT_MATCH
 from stages.verifiers.exact_number import EXACT_NUMBER
 from stages.verifiers.format import FORMAT
+from stages.verifiers.json_schema import JSON_SCHEMA
+from stages.verifiers.length import LENGTH
 from stages.verifiers.math_expression import MATH_EXPRESSION
+from stages.verifiers.multiple_choice import MULTIPLE_CHOICE
 from stages.verifiers.reading import shortened
+from stages.verifiers.regex_match import REGEX_MATCH
+from stages.verifiers.repetition import REPETITION
+from stages.verifiers.schedule import SCHEDULE
+from stages.verifiers.schedule_original import SCHEDULE_ORIGINAL
+from stages.verifiers.steps import STEPS
 from stages.verifiers.submission import Submission
 from stages.verifiers.verifier import Verifier
 
 VERIFIERS: dict[str, Verifier] = {
     "composite": COMPOSITE,
+    "exact_match": EXACT_MATCH,
     "exact_number": EXACT_NUMBER,
     "format": FORMAT,
+    "json_schema": JSON_SCHEMA,
     "math_expression": MATH_EXPRESSION,
+    "multiple_choice": MULTIPLE_CHOICE,
+    "regex_match": REGEX_MATCH,
+    "length": LENGTH,
+    "repetition": REPETITION,
+    "schedule": SCHEDULE,
+    "schedule_original": SCHEDULE_ORIGINAL,
+    "steps": STEPS,
 }
 ENTRY_POINTS = "burnish.verifiers"
 """The group under which an installed package offers verifiers of its own."""
+
+AddedVerifier = str | ModelVerifier
+"""`package.module:RECORD`, `path/to/file.py:RECORD`, or which model is asked."""
 
 _ARGUMENTS_KEPT = 4096
 
 
 class Catalog:
-    """The verifiers of one recipe. `added` maps names to `package.module:RECORD` or `path/to/file.py:RECORD`."""
+    """The verifiers of one recipe, with those that it adds by name."""
 
-    def __init__(self, added: Mapping[str, str] | None = None) -> None:
-        self.added = dict(added or {})
+    def __init__(self, added: Mapping[str, AddedVerifier] | None = None) -> None:
+        self.added = {name: place for name, place in (added or {}).items() if isinstance(place, str)}
+        self.models = {name: asked for name, asked in (added or {}).items() if not isinstance(asked, str)}
         self._found: dict[str, Verifier] = {}
         self._arguments = lru_cache(_ARGUMENTS_KEPT)(self._read_arguments)
 
     def names(self) -> list[str]:
-        return [*VERIFIERS, *self.added, *_installed()]
+        return [*VERIFIERS, *self.added, *self.models, *_installed()]
 
     def find(self, name: str) -> Verifier:
         """Raises RecipeError when there is none."""
@@ -92,6 +115,8 @@ class Catalog:
     def _load(self, name: str) -> Verifier:
         if name in VERIFIERS:
             return VERIFIERS[name]
+        if name in self.models:
+            return Verifier(summary=f"what a {self.models[name].kind} thinks of it")
         if (place := self.added.get(name) or _installed().get(name)) is None:
             nearest = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.0)
             raise RecipeError(

@@ -97,6 +97,9 @@ def _is_definition(node: ast.stmt, name: str) -> bool:
 
 def _execute(code: CodeType, module: ModuleType) -> None:
     """`__name__` is the module's, so that only a script runs what stands under `if __name__ == "__main__"`."""
+    sys.modules["builtins"].__dict__.update(
+        exit=sys.exit, quit=sys.exit
+    )  # Python's own come with site, which is not imported
     sys.modules[module.__name__] = module  # dataclasses and typing look their module up
     exec(code, module.__dict__)  # noqa: S102 (to run it is what this process is for)
 

@@ -7,6 +7,7 @@ compared here. Exit codes only explain a failure to people.
 import atexit
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -104,15 +105,15 @@ def run_cases(
             break
         with ExitStack() as stack:
             stdout = _file(stack, b"")
-            files = [_payload(stack, program), _file(stack, case["stdin"].encode()), stdout]
+            files = [_payload(stack, program), _file(stack, case["stdin"].encode(errors="replace")), stdout]
             sandbox.start(_SCRIPT, files, Limits(seconds, _wall_seconds(seconds)))
             ended = sandbox.wait()
-            if _lines(_content(stdout)) == _lines(case["stdout"].encode()):
+            is_right = _lines(_content(stdout)) == _lines(case["stdout"].encode(errors="replace"))
+            if is_right and ended.exit_code >= 0:
                 passed.add(number)
                 continue
-        reason = (
-            reason or f"case {number + 1} of {len(cases)}: printed something else; {_end(ended, seconds)}"
-        )
+        what = "the right output" if is_right else "another output"
+        reason = reason or f"case {number + 1} of {len(cases)}: {what}; {_end(ended, seconds)}"
         if stops_early or ended.is_out_of_time:
             break
     return Outcome(frozenset(passed), reason)
@@ -149,10 +150,13 @@ def _outcome(plan: TestPlan, results: str, tests: Ended, end: str) -> Outcome:
 
 
 def _end(ended: Ended, seconds: float) -> str:
+    """How it ended, where that was its own doing."""
     if ended.is_out_of_time:
         return "waited for too long"
-    if ended.cpu_seconds >= seconds:
-        return f"needed more than {seconds:g} s of processor time"
+    if ended.was_stopped:
+        return "stopped"
+    if ended.exit_code == -signal.SIGKILL:
+        return f"killed, as beyond {seconds:g} s of processor time"
     return f"ended with exit code {ended.exit_code}"
 
 

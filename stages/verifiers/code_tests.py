@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, Self, cast
+from typing import Any, Self, cast
 
 from stages.verifiers.code_values import MessageError, decode, encode, receive, send
 
@@ -114,18 +114,19 @@ class _Calls:
             send(self.channel, {"act": act, "values": encode(list(values), _number_of)})
         except OSError:
             raise _ProgramGoneError("the program ended") from None
-        return self._result()
+        return self._result(may_stop=act == "next")
 
-    def _result(self) -> Any:
+    def _result(self, may_stop: bool = False) -> Any:
         try:
             answer = receive(self.channel)
             if answer is None:
                 raise _ProgramGoneError("the program ended")
-            if "raised" in answer:
-                _raise(answer["raised"])
-            return decode(answer.get("value"), self._stand_in)
-        except (MessageError, OSError) as error:
-            raise _ProgramGoneError(f"the program answered with {error}") from error
+            if "raised" not in answer:
+                return decode(answer.get("value"), self._stand_in)
+            error = _exception(answer["raised"], may_stop)
+        except (MessageError, OSError) as fault:
+            raise _ProgramGoneError(f"the program answered with {fault}") from fault
+        raise error
 
     def _stand_in(self, kind: str, number: int) -> object:
         return _Items(self, number) if kind == "iterator" else _Object(self, number)
@@ -167,19 +168,21 @@ def _number_of(value: object, _: str) -> int:
     raise _ProblemFaultError(f"the tests hand over a {type(value).__name__}")
 
 
-def _raise(described: object) -> NoReturn:
-    """The program's exception as the nearest built-in one, so that tests may expect it."""
+def _exception(described: object, may_stop: bool) -> Exception:
+    """The program's exception as the nearest built-in one, so that tests may expect it.
+
+    Never StopIteration from a call: it would end a test's `all(map(f, values))` early, and so well.
+    """
     if not (isinstance(described, list) and len(described) == 2):
         raise MessageError("no valid exception")
     name, text = map(str, described)
     known = vars(builtins).get(name)
-    if isinstance(known, type) and issubclass(known, Exception):
+    if isinstance(known, type) and issubclass(known, Exception) and (may_stop or known is not StopIteration):
         try:
-            error = known(text)
+            return known(text)
         except TypeError:  # a few, such as UnicodeDecodeError, want more than a message
-            error = RuntimeError(f"{name}: {text}")
-        raise error
-    raise RuntimeError(f"{name}: {text}")
+            pass
+    return RuntimeError(f"{name}: {text}")
 
 
 def _described(error: BaseException) -> str:

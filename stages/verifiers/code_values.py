@@ -96,7 +96,7 @@ _TYPES: dict[str, type] = {
     for cls in (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, type(None), object)
 }
 _ENCODERS: dict[type, Encoder] = {  # a class stands before those it inherits from
-    type(None): lambda value, _: None,
+    type(None): lambda *_: None,
     bool: lambda value, _: value,
     int: _encode_int,
     float: lambda value, _: float(value),

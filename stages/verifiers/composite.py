@@ -116,4 +116,8 @@ _COMBINED: Mapping[How, Callable[[Sequence[Term]], float]] = {
 }
 
 
-COMPOSITE = Verifier(arguments=CompositeArguments, require=require_terms)
+COMPOSITE = Verifier(
+    summary="several verifiers as one reward: gate, sum, product or min",
+    arguments=CompositeArguments,
+    require=require_terms,
+)

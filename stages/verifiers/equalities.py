@@ -161,7 +161,9 @@ def _take_word(chain: _Chain, match: re.Match[str]) -> Iterator[list[Side]]:
         chain.add("*")
         return
     is_attached = bool(chain.tokens) and match.string[match.start() - 1] in "0123456789)"
-    is_mixed_number = word == "and" and _FRACTION.match(match.string, match.end()) is not None
+    is_mixed_number = (
+        word == "and" and _ends_operand(chain) and bool(_FRACTION.match(match.string, match.end()))
+    )
     chain.is_cut |= is_attached or is_mixed_number or word in _SCALES or word == "of"
     yield from chain.ended(before="word")
     is_function = match.string[match.end() : match.end() + 1] in ("(", "{", "[", "^")

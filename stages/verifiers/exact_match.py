@@ -50,7 +50,13 @@ def first_accepted(problem: PosedProblem, **arguments: Unpack[ExactMatchArgument
     return _accepted(problem.ground_truth, arguments)[0]
 
 
-EXACT_MATCH = Verifier(quick=exact_match, arguments=ExactMatchArguments, completion_of=first_accepted)
+EXACT_MATCH = Verifier(
+    summary="the answer as text, to the letter",
+    quick=exact_match,
+    arguments=ExactMatchArguments,
+    completion_of=first_accepted,
+    answers="text",
+)
 
 
 def _accepted(ground_truth: str, arguments: ExactMatchArguments) -> list[str]:

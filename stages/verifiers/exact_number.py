@@ -30,4 +30,6 @@ def _ground_truth(problem: PosedProblem) -> str:
     return problem.ground_truth
 
 
-EXACT_NUMBER = Verifier(quick=exact_number, completion_of=_ground_truth)
+EXACT_NUMBER = Verifier(
+    summary="the last number of the answer, exactly", quick=exact_number, completion_of=_ground_truth
+)

@@ -66,10 +66,11 @@ def policy_text(completion: str, prompt: str) -> str:
     """What follows the thinking, without repetitions of the whole prompt or of its last line."""
     text = after_thinking(completion)[-_LAST_CHARACTERS:]
     prompt = prompt.strip()
-    for echo in (prompt, prompt.rpartition("\n")[2].strip()):
+    echoes = [echo for echo in (prompt, prompt.rpartition("\n")[2].strip()) if " " in echo]
+    for echo in echoes:
         if len(echo) >= _ECHO_CHARACTERS or _BOX.search(echo):
             text = text.replace(echo, "\n")
-    return text
+    return "\n".join(line for line in text.split("\n") if line.strip() not in echoes)
 
 
 def boxed_answers(text: str, prompt: str) -> list[Found]:

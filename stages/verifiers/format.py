@@ -62,4 +62,8 @@ def _contains_in_order(completion: str, pieces: list[str]) -> bool:
     return True
 
 
-FORMAT = Verifier(quick=follows_format, arguments=FormatConditions)
+FORMAT = Verifier(
+    summary="the asked shape: beginning, end, pieces in order, length",
+    quick=follows_format,
+    arguments=FormatConditions,
+)

@@ -102,11 +102,15 @@ def judged(
     """One part for each constraint whose outcome is known, by its name, with #2 and so on where it returns."""
     constraints = _constraints(arguments["instruction_id_list"], arguments["kwargs"])
     readings = list(answers(after_thinking(completion), loose=arguments.get("loose", False)))
-    outcomes = {each.part: _is_met(each, readings, is_in_language) for each in constraints}
+    wants_all = arguments.get("reward", "all") == "all"
+    outcomes: dict[str, bool | None] = dict.fromkeys(each.part for each in constraints)
+    for each in sorted(constraints, key=lambda each: each.kind.language is None):
+        outcomes[each.part] = _is_met(each, readings, is_in_language)
+        if outcomes[each.part] is None and not wants_all:
+            return None
     parts = {part: float(met) for part, met in outcomes.items() if met is not None}
     broken = [part for part, met in parts.items() if not met]
-    wants_all = arguments.get("reward", "all") == "all"
-    if len(parts) < len(outcomes) and not (wants_all and broken):
+    if len(parts) < len(outcomes) and not broken:
         return None
     if not readings:
         return Verdict(0.0, "no answer with a letter or digit in it", parts)

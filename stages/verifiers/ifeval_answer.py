@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _HIDDEN_ASCII = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1b\x7f]")
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -40,10 +41,12 @@ def answers(text: str, *, loose: bool) -> Iterator[Answer]:
     These eight readings are the paper's loose accuracy: a preamble or bold type then does no harm. Readings
     without a letter or digit say nothing and meet no constraint, not even a negative one.
     """
-    for reading in dict.fromkeys(_loose_readings(text)) if loose else [text]:
-        plain = as_seen(reading)
-        if says_something(plain):
-            yield Answer(reading, plain)
+    seen = as_seen(text)
+    if not loose:
+        pairs = [(text, seen)]
+    else:
+        pairs = dict.fromkeys(zip(_loose_readings(text), _loose_readings(seen), strict=True))
+    return (Answer(reading, plain) for reading, plain in pairs if says_something(plain))
 
 
 def says_something(text: str) -> bool:
@@ -80,6 +83,7 @@ def without_lookalikes(text: str) -> str:
     return text.translate(_LOOKALIKES)
 
 
+@lru_cache(maxsize=65_536)
 def _is_hidden(character: str) -> bool:
     if (
         character in _BLANK_LETTERS

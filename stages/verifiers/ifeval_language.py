@@ -87,17 +87,26 @@ def _ngrams(words: str) -> Counter[str]:
 
 def _words(text: str) -> str:
     """As langdetect reads them: one space around each, no addresses, no Latin words in text of another script."""
-    for address in (Detector.URL_RE, Detector.MAIL_RE):
-        text = address.sub(" ", text)
-    text = NGram.normalize_vi(text.lower() if text.isupper() else text)
+    if "://" in text:
+        text = Detector.URL_RE.sub(" ", text)
+    if "@" in text:
+        text = Detector.MAIL_RE.sub(" ", text)
+    text = text.lower() if text.isupper() else text
+    if not text.isascii():
+        text = _without_minor_latin(NGram.normalize_vi(text))
+    words = text.translate({ord(each): _normal(each) for each in set(text)}).split()
+    if not text.islower():
+        words = [word for word in words if len(word) == 1 or not word.isupper()]
+    return f" {' '.join(words)} "
+
+
+def _without_minor_latin(text: str) -> str:
     characters = Counter(text)
     latin = sum(count for each, count in characters.items() if "A" <= each <= "z")
     other = sum(count for each, count in characters.items() if _is_far_from_latin(each))
-    if latin * 2 < other:
-        text = text.translate({ord(each): None for each in characters if "A" <= each <= "z"})
-    normal = text.translate({ord(each): _normal(each) for each in characters})
-    words = (word for word in normal.split(" ") if len(word) == 1 or not word.isupper())
-    return f" {' '.join(filter(None, words))} "
+    if latin * 2 >= other:
+        return text
+    return text.translate({ord(each): None for each in characters if "A" <= each <= "z"})
 
 
 @lru_cache(maxsize=65_536)

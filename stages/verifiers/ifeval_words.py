@@ -24,11 +24,11 @@ from stages.verifiers.ifeval_arguments import Relation
 _WORD = re.compile(r"(?<!\w)_*+[^\W_]\w*+")
 _BETWEEN_TOKENS = re.compile(r"[\s\[\](){}<>;@#$%&?!*\"“”‘«»„`\u2012-\u2015]+|[:,](?!\d)|--|\.{2,}")
 """Where NLTK's word_tokenize parts text, apart from apostrophes: a hyphenated word is one word."""
-_END = re.compile(r"[.?!]")
+_END = re.compile(r"[.?!]+(?!\w)")
 """Where Punkt may end a sentence; one more may end with the text."""
 
-_PLAIN_END = re.compile(r"(?<!\S)([A-Za-z]{2,}+)[.?!]\s++(?=[A-Za-z])")
-"""A word of letters, an end, a space, a letter: a sentence ends here unless the word is an abbreviation."""
+_PLAIN_END = re.compile(r"(?<!\S)([A-Za-z]{2,}+)[.?!]\s++(?=[^\s.?!\"')\]}])")
+"""A word of letters, an end, a space, no closing bracket: a sentence ends here if the word is no abbreviation."""
 
 _COMMAS = frozenset(
     ",\u201a\u055d\u060c\u07f8\u1363\u1802\u1808\u2e32\u2e34\u2e41\u2e49\u2e4c\u3001\ua4fe\ua60d\ua6f5"

@@ -68,7 +68,12 @@ def json_schema(completion: str, problem: PosedProblem, **arguments: Unpack[Json
     return Verdict(1.0, "the document wanted")
 
 
-JSON_SCHEMA = Verifier(thorough="stages.verifiers.json_schema:json_schema", arguments=JsonSchemaArguments)
+JSON_SCHEMA = Verifier(
+    summary="an answer in JSON that keeps a schema",
+    thorough="stages.verifiers.json_schema:json_schema",
+    arguments=JsonSchemaArguments,
+    answers="solution",
+)
 
 
 def strict_json(text: str) -> Any:

@@ -9,7 +9,6 @@ Verdicts are kept by the hash of the whole request, so that a rerun asks, pays a
 """
 
 import hashlib
-import ipaddress
 import json
 import os
 import re
@@ -17,22 +16,21 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_contracts.errors import StageError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.json_schema import strict_json
+from data_contracts.model_verifiers import JudgeSettings
 from stages.verifiers.reading import after_thinking, shortened
 
 _HIGHEST = 10
 _REPLY_TOKENS = 300
 _REPLY_BYTES = 1_000_000
-_ATTEMPTS = 3
+_RETRIES = 2
 _BUSY = (429, 503)
 _SECONDS = re.compile(r"[0-9]{1,6}")
 _INSTRUCTIONS = """You judge how well a completion answers a prompt.
@@ -54,45 +52,6 @@ class NoVerdictError(StageError):
 
 class JudgeLimitError(NoVerdictError):
     """The calls or tokens that the settings allow are used up."""
-
-
-class JudgeSettings(BaseModel):
-    """Which judge, and what it may cost. From the recipe or the environment, never from a row."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str
-    """Of the chat completions endpoint. https, or http on this machine."""
-
-    model: str = Field(min_length=1)
-    rubric: str = Field(min_length=1)
-    """What earns a high score, in words."""
-
-    api_key_variable: str | None = Field(default=None, min_length=1)
-    """The environment variable that holds the key; None for a server without one."""
-
-    cache: Path | None = None
-    """A SQLite file; None keeps verdicts for this process only."""
-
-    max_calls: int = Field(gt=0)
-    max_total_tokens: int = Field(gt=0)
-    """Of requests and replies together. The call that crosses it is the last."""
-
-    max_seconds_per_call: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Also the longest wait that a busy server may ask for."""
-
-    max_characters: int = Field(default=20_000, gt=0)
-    """Of a completion; longer ones get reward 0 unread."""
-
-    @model_validator(mode="after")
-    def _keeps_secrets(self) -> Self:
-        parts = urlsplit(self.url)
-        is_here = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
-        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_here)):
-            raise ValueError("url needs https, or http on this machine")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("url holds no user, password or query: name the key's variable in api_key_variable")
-        return self
 
 
 class _Reply(BaseModel):
@@ -124,14 +83,155 @@ class _ChatCompletion(BaseModel):
 class Judge:
     """Threads may share it. Close it, or use it in a `with`."""
 
-    def __init__(self, settings: JudgeSettings, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
-        self._sleep = sleep
+        self._sleep, self._clock = sleep, clock
         self._lock = threading.Lock()
         self._num_calls = 0
         self._num_tokens = 0
-        self._cache = sqlite3.connect(settings.cache or ":memory:", check_same_thread=False, autocommit=True)
-        self._cache.execute("create table if not exists verdicts (request text primary key, reply text not null)")
+        self._cache = sqlite3.connect(
+            settings.cache or ":memory:", check_same_thread=False, isolation_level=None
+        )
+        self._cache.execute(
+            "create table if not exists verdicts (request text primary key, reply text not null)"
+        )
         self._client = httpx.Client(
             timeout=settings.max_seconds_per_call, follow_redirects=False, trust_env=False
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+        self._cache.close()
+
+    def __call__(self, completion: str, problem: PosedProblem) -> Verdict:
+        """The judge's score over 10. Raises NoVerdictError (JudgeLimitError) where there is none."""
+        answer = after_thinking(completion).strip()
+        if not answer:
+            return Verdict(0.0, "no answer after the thinking")
+        if len(answer) > self._settings.max_characters:
+            return Verdict(0.0, f"{len(answer):,} characters, more than the judge may read")
+        request = _request(self._settings, answer, problem)
+        key = hashlib.sha256(self._settings.url.encode() + b"\n" + request).hexdigest()
+        with self._lock:
+            kept = self._cache.execute("select reply from verdicts where request = ?", [key]).fetchone()
+        reply = _read_reply(kept[0] if kept else self._ask(request))
+        if kept is None:
+            with self._lock:
+                self._cache.execute(
+                    "insert or ignore into verdicts values (?, ?)", [key, reply.model_dump_json()]
+                )
+        return Verdict(reply.score / _HIGHEST, f"judge: {shortened(reply.reason)}", {"score": reply.score})
+
+    def _ask(self, request: bytes) -> str:
+        """What the model writes."""
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **self._authorization()}
+        status, body = self._patient_post(request, headers)
+        if status != 200:
+            raise _no_verdict(f"ended in HTTP status {status}")
+        try:
+            document = _ChatCompletion.model_validate_json(body)
+        except ValidationError:
+            document = None
+        with self._lock:  # a token has at least one byte
+            counted = document.usage.total_tokens if document and document.usage else len(request) + len(body)
+            self._num_tokens += counted
+        if document is None:
+            raise _no_verdict("gave no chat completion")
+        return document.choices[0].message.content
+
+    def _patient_post(self, request: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Status and body. A busy server is asked again, after the time it names."""
+        for _ in range(_RETRIES):
+            status, wait, body = self._post(request, headers)
+            if status not in _BUSY:
+                return status, body
+            if wait > self._settings.max_seconds_per_call:
+                raise _no_verdict(f"is busy for {wait:g} s")
+            self._sleep(wait)
+        status, _, body = self._post(request, headers)
+        return status, body
+
+    def _post(self, request: bytes, headers: dict[str, str]) -> tuple[int, float, bytes]:
+        """Status, seconds to wait, body. Size and time of the whole reply are bounded."""
+        self._count_call()
+        deadline = self._clock() + self._settings.max_seconds_per_call
+        body = bytearray()
+        try:
+            with self._client.stream(
+                "POST", self._settings.url, content=request, headers=headers
+            ) as response:
+                for piece in response.iter_raw():
+                    body += piece
+                    if len(body) > _REPLY_BYTES or self._clock() > deadline:
+                        raise _no_verdict("was too long or too slow")
+        except httpx.HTTPError as error:  # its text may quote a header
+            raise _no_verdict(f"ended in {type(error).__name__}") from None
+        named = response.headers.get("retry-after", "")
+        return response.status_code, float(named) if _SECONDS.fullmatch(named) else 1.0, bytes(body)
+
+    def _count_call(self) -> None:
+        with self._lock:
+            used = (self._num_calls, self._num_tokens)
+            allowed = (self._settings.max_calls, self._settings.max_total_tokens)
+            if used[0] >= allowed[0] or used[1] >= allowed[1]:
+                raise JudgeLimitError(
+                    f"The judge was called {used[0]:,} times, for {used[1]:,} tokens.",
+                    f"fewer than {allowed[0]:,} calls and {allowed[1]:,} tokens",
+                    "Raise max_calls or max_total_tokens, or judge fewer completions.",
+                )
+            self._num_calls += 1
+
+    def _authorization(self) -> dict[str, str]:
+        variable = self._settings.api_key_variable
+        if variable is None:
+            return {}
+        key = os.environ.get(variable, "")
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise NoVerdictError(
+                f"The environment variable {variable} holds no key.", "printable ASCII", f"Set {variable}."
+            )
+        return {"Authorization": f"Bearer {key}"}
+
+
+def _request(settings: JudgeSettings, answer: str, problem: PosedProblem) -> bytes:
+    parts = {"prompt": problem.prompt, "completion": answer}
+    if problem.ground_truth:
+        parts["ground truth"] = problem.ground_truth
+    mark = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    fenced = "\n\n".join(f"BEGIN {part} {mark}\n{text}\nEND {part} {mark}" for part, text in parts.items())
+    document = {
+        "model": settings.model,
+        "messages": [
+            {"role": "system", "content": _INSTRUCTIONS.format(rubric=settings.rubric, mark=mark)},
+            {"role": "user", "content": fenced},
+        ],
+        "temperature": 0,
+        "max_tokens": _REPLY_TOKENS,
+    }
+    return json.dumps(document).encode()
+
+
+def _read_reply(text: str) -> _Reply:
+    try:
+        return _Reply.model_validate(strict_json(text))
+    except ValueError:  # pydantic's error is one
+        raise _no_verdict(f"said {shortened(text)!r}") from None
+
+
+def _no_verdict(what: str) -> NoVerdictError:
+    return NoVerdictError(
+        f"The judge's reply {what}.",
+        f'{{"score": 0 to {_HIGHEST}, "reason": "..."}} and nothing else',
+        "The row is left out; where many are, look at the judge's model or rubric.",
+    )

@@ -21,6 +21,8 @@ class LengthArguments(TypedDict, total=False):
     """At least one bound."""
 
     unit: Required[Literal["characters", "words"]]
+    """Words can be joined to stay below a maximum, characters cannot."""
+
     minimum: Count
     """Only what a reader sees counts towards it: single spaces, printable characters, words with a letter or digit."""
 
@@ -35,9 +37,7 @@ def length(completion: str, problem: PosedProblem, **arguments: Unpack[LengthArg
     """In characters or words of text, so that the verdict does not depend on a tokenizer."""
     del problem
     minimum, maximum = arguments.get("minimum"), arguments.get("maximum")
-    if (minimum is None and maximum is None) or (minimum or 0) > (
-        maximum if maximum is not None else minimum or 0
-    ):
+    if minimum is None is maximum or (minimum is not None and maximum is not None and minimum > maximum):
         raise DataError(
             f"The verifier length has minimum {minimum} and maximum {maximum}.",
             "at least one of them, the minimum no larger than the maximum",
@@ -63,4 +63,6 @@ def _lengths(completion: str, unit: str) -> tuple[int, int]:
     return len(completion), sum(map(str.isprintable, " ".join(words)))
 
 
-LENGTH = Verifier(quick=length, arguments=LengthArguments)
+LENGTH = Verifier(
+    summary="a length between two bounds", quick=length, arguments=LengthArguments, answers="constraints"
+)

@@ -14,23 +14,15 @@ from functools import lru_cache
 
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
-from stages.verifiers.arithmetic_value import arithmetic_value
 from stages.verifiers.final_answer import (
     announced_answer,
     boxed_answers,
     is_denied,
-    is_hedged,
     last_line,
     policy_text,
 )
-from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
-from stages.verifiers.math_structure import (
-    Equality,
-    Structure,
-    all_equal,
-    read_structure,
-    same_structure,
-)
+from stages.verifiers.math_equality import same
+from stages.verifiers.math_structure import Equality, all_equal, read_structure
 from stages.verifiers.math_text import one_spelling
 from stages.verifiers.reading import shortened
 from stages.verifiers.verifier import Verifier
@@ -38,22 +30,7 @@ from stages.verifiers.verifier import Verifier
 _MAX_CHARACTERS = 1000
 _MAX_BOXES = 16
 _MAX_LINE = 200
-_MAX_DEPTH = 4
-_LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])|(?<=\d) (?=[a-zA-Z])")
-_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)")
-_NAME = re.compile(
-    r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z0-9,]+\))?'?|\\text\{[A-Za-z ]+\}|(?:[A-Z][a-z]+|[a-z]+)(?: [a-z]+){0,5}"
-)
-_MEMBER = re.compile(r"\\?[A-Za-z]+ *\\in\b *")
-_UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
-_IN_WORDS = re.compile(r"[0-9:]*[A-Za-z][A-Za-z0-9:]*")
-_NOT_IN_WORDS = re.compile(r"[\s.'\"()]+")
-_NUMBER_WORDS = {
-    name: str(number)
-    for number, name in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
-    )
-}
+_MIN_COPY = 4
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _MAX_WORDS_IN_LINE = 2
 
@@ -69,7 +46,11 @@ def judge(completion: str, problem: PosedProblem, equal_by_algebra: Equality) ->
     answers, fault = _final_answers(completion, problem.prompt, expected)
     if fault:
         return Verdict(0.0, fault)
-    verdict = all_equal(_same(one_spelling(answer), expected, equal_by_algebra) for answer in answers)
+
+    def by_algebra(answer: str, expected: str) -> bool | None:
+        return _is_worked_out(answer, problem.prompt) and equal_by_algebra(answer, expected)
+
+    verdict = all_equal(same(one_spelling(answer), expected, by_algebra) for answer in answers)
     if verdict is None:
         return None
     if verdict:
@@ -121,7 +102,7 @@ def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[st
         return [], f"the final answer has more than {_MAX_CHARACTERS:,} characters or {_MAX_BOXES} boxes"
     if not all(answers):
         return [], "an empty final answer"
-    structure = _structure(expected)
+    structure = read_structure(expected)
     if len(answers) > 1 and structure is not None and structure.kind in ("list", "set"):
         answers = [", ".join(answers)] if len(answers) == len(structure.parts) else answers
     return answers, ""
@@ -136,88 +117,11 @@ def _is_answer(announced: str) -> bool:
     return not _is_sentence(announced) and any(sign.isdecimal() or sign in "\\$" for sign in announced)
 
 
-def _same(answer: str, expected: str, by_algebra: Equality, depth: int = 0) -> bool | None:
-    """Whether two expressions in their one spelling are equal. Algebra is the last to be asked."""
-    answer, expected = _definite(answer), _definite(expected)
-    if _in_print(answer) == _in_print(expected):
-        return True
-    structure, parts = _structure(expected), _structure(answer)
-    if is_hedged(answer, is_list=structure is not None) and not is_hedged(expected):
-        return False
-    if structure is not None and parts is not None and depth < _MAX_DEPTH:
-        verdict = same_structure(parts, structure, lambda a, e: _same(a, e, by_algebra, depth + 1))
-        return by_algebra(answer, expected) if verdict is None else verdict
-    if "=" in answer or "=" in expected:
-        return _same_sides(_EQUALS.split(answer), _EQUALS.split(expected), by_algebra, depth)
-    quantity, answered = _quantity(expected), _quantity(answer)
-    if quantity is not None and answered is not None:
-        return same_quantity(answered, quantity)
-    if quantity is not None and (value := arithmetic_value(answer)) is not None:
-        return same_quantity(Quantity(value), quantity)
-    words = _words(expected)
-    if words:
-        return words == _words(answer)
-    if (quantity or answered) and (structure or parts) and "set" not in _kinds(structure, parts):
-        return False
-    return by_algebra(answer, expected)
+def _is_worked_out(answer: str, prompt: str) -> bool:
+    """An expression that the prompt has as it is (compute, simplify, expand it!) is no answer to it."""
+    return len(answer) < _MIN_COPY or answer.replace(" ", "") not in _prompt_in_print(prompt)
 
 
-def _same_sides(answer: list[str], expected: list[str], by_algebra: Equality, depth: int) -> bool | None:
-    """Chains and definitions: x = 5 is 5, and of 7 = 2 each side counts."""
-    if depth >= _MAX_DEPTH:
-        return by_algebra("=".join(answer), "=".join(expected))
-    if len(expected) == 1:
-        sides = [s for n, s in enumerate(answer) if n == len(answer) - 1 or not _NAME.fullmatch(s.strip())]
-        return all_equal(_same(side.strip(), expected[0], by_algebra, depth + 1) for side in sides)
-    name, value = expected[0].strip(), expected[-1].strip()
-    if all(_quantity(side.strip()) for side in expected):  # 0.56 = 56\%
-        return _same("=".join(answer), name, by_algebra, depth + 1) or _same(
-            "=".join(answer), value, by_algebra, depth + 1
-        )
-    if len(expected) == 2 and _NAME.fullmatch(name):
-        if len(answer) == 1:
-            return _same(answer[0].strip(), value, by_algebra, depth + 1)
-        if len(answer) == 2 and _NAME.fullmatch(answer[0].strip()):
-            same_name = _in_print(answer[0].strip()) == _in_print(name)
-            return same_name and _same(answer[1].strip(), value, by_algebra, depth + 1)
-    return by_algebra("=".join(answer), "=".join(expected))
-
-
-def _definite(expression: str) -> str:
-    """Without `x \\in`, and without the rounded value that follows an exact one."""
-    exact, approximately, rounded = expression.partition(r"\approx")
-    if approximately:
-        exact = exact.strip()
-        expression = rounded.strip() if not exact or _NAME.fullmatch(exact) else exact
-    return _MEMBER.sub("", expression, count=1)
-
-
-@lru_cache(maxsize=4096)
-def _quantity(expression: str) -> Quantity | None:
-    upright = _UPRIGHT.fullmatch(expression)
-    plain = upright[1].strip() if upright else expression
-    return read_quantity(_NUMBER_WORDS.get(plain.lower(), plain))
-
-
-@lru_cache(maxsize=4096)
-def _structure(expression: str) -> Structure | None:
-    upright = _UPRIGHT.fullmatch(expression)
-    return read_structure(upright[1].strip() if upright else expression)
-
-
-def _kinds(*structures: Structure | None) -> set[str]:
-    return {structure.kind for structure in structures if structure}
-
-
-def _words(expression: str) -> str:
-    """Names, days, letters of a choice: in lower case when they are words; empty for anything else."""
-    plain = _UPRIGHT.sub(r"\1", expression)
-    bare = _NOT_IN_WORDS.sub("", plain)
-    if not _IN_WORDS.fullmatch(bare) or not (len(bare) > 2 or plain != expression or bare.isupper()):
-        return ""
-    return bare.lower() if len(bare) > 2 else bare
-
-
-def _in_print(expression: str) -> str:
-    """One form for texts that a reader could not tell apart."""
-    return _LOOSE_SPACE.sub("", expression)
+@lru_cache(maxsize=256)
+def _prompt_in_print(prompt: str) -> str:
+    return one_spelling(prompt).replace(" ", "").replace("$", "")

@@ -1,4 +1,4 @@
-r"""Exact numbers as people write them, with their units: 1,200 · \frac12 · 1 1/2 · 0.1\overline{6} · 3\times10^4 · \$5 · 30^\circ.
+r"""Exact numbers as people write them, with their units: 1,200; \frac12; 1 1/2; 0.1\overline{6}; 3\times10^4; 30^\circ.
 
 Equality is exact: 0.333 is not 1/3. A unit that only one side has plays no part; where both have one, it must
 be the same, since nothing is converted. Percent is the exception that graders agree on (Hendrycks' MATH grader
@@ -20,10 +20,12 @@ _NUMBER = re.compile(
     (?P<sign> [-+] \s* )?
     (?P<currency> [$\u20ac\u00a3] \s* )?
     (?: (?: (?P<mixed> \d+ ) \s* (?: \\text\{[ ]and[ ]\} | and\s )? \s* )?
-        \\frac\{ \s* (?P<minus>-)? \s* (?P<above> \d+(?:\.\d+)? | \.\d+ ) \s* \} \{ \s* (?P<below> -?\d+(?:\.\d+)? ) \s* \}
+        \\frac\{ \s* (?P<minus>-)? \s* (?P<above> \d+(?:\.\d+)? | \.\d+ ) \s* \}
+               \{ \s* (?P<below> -?\d+(?:\.\d+)? ) \s* \}
       | (?: (?P<whole> \d+ ) [ ]+ (?:and[ ]+)? )? (?P<top> \d+(?:\.\d+)? | \.\d+ ) \s* / \s* (?P<bottom> \d+(?:\.\d+)? )
       | (?P<decimal> \d+ (?: \. \d* )? | \.\d+ | (?=\.\\overline) ) \.? (?: \\overline \{ (?P<repeating> \d+ ) \} )?
-        (?: (?: \s* (?: \\times | \\cdot | \* | x ) \s* 10 \s* \^ \s* (?: \{ \s* (?P<power> [-+]?\d+ ) \s* \} | (?P<digit> -?\d ) ) )
+        (?: \s* (?: \\times | \\cdot | \* | x ) \s* 10 \s* \^ \s*
+            (?: \{ \s* (?P<power> [-+]?\d+ ) \s* \} | (?P<digit> -?\d ) )
           | [eE] (?P<exponent> [-+]?\d+ ) )?
     )
     (?: _ (?: (?P<base> \d ) | \{ \s* (?P<long_base> \d+ ) \s* \} | \{?\\text\{\s*(?P<named_base>[a-z]+)\s*\}\}? ) )?
@@ -32,10 +34,9 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )  # fmt: skip
 _NAMED_BASES = {
-    name: number
-    for number, name in enumerate(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split(),
-        2,
+    name: base
+    for base, name in enumerate(
+        ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"), start=2
     )
 }
 

@@ -46,11 +46,15 @@ def read_structure(expression: str) -> Structure | None:
     if matrix := _MATRIX.fullmatch(expression):
         rows = [split_outside(row, ("&",)) for row in split_outside(matrix[1], (r"\\",)) if row]
         return Structure("matrix", tuple(cell for row in rows for cell in row), len(rows))
+    return _read_brackets(expression)
+
+
+def _read_brackets(expression: str) -> Structure | None:
     if expression.startswith(r"\{") and expression.endswith(r"\}"):
         return Structure("set", split_outside(expression[2:-2], (",",)))
-    if expression[:1] in ("(", "[") and expression[-1:] in (")", "]"):
-        parts = split_outside(expression[1:-1], (",",))
-        return Structure(expression[0] + expression[-1], parts) if len(parts) > 1 else None
+    parts = split_outside(expression[1:-1], (",",))
+    if len(parts) > 1 and expression[0] in "([" and expression[-1] in ")]":
+        return Structure(expression[0] + expression[-1], parts)
     return None
 
 

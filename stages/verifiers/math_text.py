@@ -23,13 +23,14 @@ _GROUPED = re.compile(
     r"(?<![\d.,(\[{])(\d{1,3})((?:,\d{3})+)(?![\d,])",
 )
 _NOT_A_DIGIT = re.compile(r"\D+")
-_SAME_COMMAND = {"dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "leq": "le", "geq": "ge", "neq": "ne", "lbrace": "{",
-                 "rbrace": "}", "mathrm": "text", "mbox": "text", "textnormal": "text", "textrm": "text", "textbf": "text",
-                 "mathbf": "text", "textit": "text", "operatorname": "text", "degree": "^\\circ", "rm": "", "left": "",
-                 "right": "", "big": "", "Big": "", "bigl": "", "bigr": "", "Bigl": "", "Bigr": "", "displaystyle": "",
-                 "limits": "", "quad": " ", "qquad": " ", "!": "", ",": " ", ";": " ", ":": " ", " ": " ", "$": "$", "%": "%",
-                 "bmatrix": "pmatrix", "lbrack": "[", "rbrack": "]", "infin": "\\infty", "emptyset": "\\emptyset",
-                 "varnothing": "\\emptyset", "times": "\\times", "thinspace": " "}  # fmt: skip
+_SAME_COMMAND = {
+    "leq": "\\le", "geq": "\\ge", "neq": "\\ne", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]",
+    "degree": "^\\circ", "$": "$", "%": "%", "emptyset": "\\emptyset", "varnothing": "\\emptyset",
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), "\\frac"),
+    **dict.fromkeys(("mathrm", "mbox", "textnormal", "textrm", "textbf", "mathbf", "textit"), "\\text"),
+    **dict.fromkeys(("left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "!"), ""),
+    **dict.fromkeys(("quad", "qquad", "thinspace", ",", ";", ":", " "), " "),
+}  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+|.)\s*", re.DOTALL)
 _ENDING = re.compile(r"(?:[\s.,;:*_]|\\\\)+\Z")
 _BEGINNING = re.compile(r"\A[\s*:_]+")
@@ -89,13 +90,12 @@ def _joined(match: re.Match[str]) -> str:
 
 
 def _same_command(match: re.Match[str]) -> str:
-    name = match[1]
-    meant = _SAME_COMMAND.get(name)
+    """Spaces after a command are kept, as one, only where letters may follow."""
+    space = " " if match[0][-1].isspace() and match[1].isalpha() else ""
+    meant = _SAME_COMMAND.get(match[1])
     if meant is None:
-        return match[0] if not name.isalpha() else f"\\{name} " if match[0][-1].isspace() else match[0]
-    if meant in ("{", "}"):
-        return f"\\{meant}"
-    return meant if meant in ("", " ", "$", "%", "[", "]", "^\\circ") else f"\\{meant.lstrip(chr(92))}"
+        return f"\\{match[1]}{space}"
+    return meant + space if meant[-1:].isalpha() else meant
 
 
 def _braced_fraction(match: re.Match[str]) -> str:

@@ -94,7 +94,13 @@ def boxed_letter(problem: PosedProblem, **arguments: Unpack[MultipleChoiceArgume
     return f"\\boxed{{{_expected_letter(problem.ground_truth, _letters(arguments.get('choices', [])))}}}"
 
 
-MULTIPLE_CHOICE = Verifier(multiple_choice, arguments=MultipleChoiceArguments, completion_of=boxed_letter)
+MULTIPLE_CHOICE = Verifier(
+    summary="the letter or text of the right option",
+    quick=multiple_choice,
+    arguments=MultipleChoiceArguments,
+    completion_of=boxed_letter,
+    answers="choice",
+)
 
 
 def _letters(choices: list[str]) -> dict[str, str]:

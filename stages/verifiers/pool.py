@@ -7,18 +7,24 @@ import json
 import os
 import queue
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 
 from data_contracts.errors import DataError
-from stages.verifiers.catalog import Catalog
+from data_contracts.verdict import Verdict
+from stages.verifiers.asking import ModelVerifiers
+from stages.verifiers.catalog import AddedVerifier, Catalog
 from stages.verifiers.composite import Term, combine, term_name
 from stages.verifiers.submission import Outcome, Submission
 from stages.verifiers.worker import Worker
 
 COMPOSITE_NAME = "composite"
+MAX_CHARACTERS = 400_000
+"""Of a completion, some 100,000 tokens. A longer one gets reward 0 unread, whatever its verifier."""
+
 
 _MOST_AT_ONCE = 32
 _PARTS_A_WORKER = 4
@@ -35,6 +41,7 @@ class VerifierPool:
         for worker in self._workers:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(self._num_workers, "verifier")
+        self._models = ModelVerifiers(catalog.models)
 
     def __enter__(self) -> "VerifierPool":
         return self
@@ -46,6 +53,7 @@ class VerifierPool:
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
+        self._models.close()
         for worker in self._workers:
             worker.close()
 
@@ -65,6 +73,10 @@ class VerifierPool:
 
     def _judged(self, submissions: Sequence[Submission]) -> list[Outcome]:
         outcomes = [self._quick(submission) for submission in submissions]
+        for name, positions in self._for_models(submissions).items():
+            answers = self._models.ask(name, [submissions[position] for position in positions])
+            for position, answer in zip(positions, answers, strict=True):
+                outcomes[position] = answer
         open_ = [position for position, outcome in enumerate(outcomes) if outcome is None]
         size = max(1, min(_MOST_AT_ONCE, len(open_) // (_PARTS_A_WORKER * self._num_workers)))
         parts = [open_[start : start + size] for start in range(0, len(open_), size)]
@@ -74,7 +86,17 @@ class VerifierPool:
                 outcomes[position] = answer
         return [outcome for outcome in outcomes if outcome is not None]
 
+    def _for_models(self, submissions: Sequence[Submission]) -> dict[str, list[int]]:
+        asked: dict[str, list[int]] = defaultdict(list)
+        for position, submission in enumerate(submissions if self.catalog.models else ()):
+            if submission.verifier in self.catalog.models:
+                asked[submission.verifier].append(position)
+        return asked
+
     def _quick(self, submission: Submission) -> Outcome | None:
+        if (length := len(submission.completion)) > MAX_CHARACTERS:
+            reason = f"the completion has {length:,} characters, more than {MAX_CHARACTERS:,}"
+            return Outcome(Verdict(0.0, reason), 0.0)
         began = time.perf_counter()
         try:
             verdict = self.catalog.quick(submission)
@@ -126,9 +148,9 @@ class VerifierPool:
 _shared: dict[tuple[int, str], VerifierPool] = {}
 
 
-def shared_pool(added: Mapping[str, str] | None = None) -> VerifierPool:
+def shared_pool(added: Mapping[str, AddedVerifier] | None = None) -> VerifierPool:
     """This process's pool for the verifiers of a recipe, which stays until the process ends."""
-    key = (os.getpid(), json.dumps(added or {}, sort_keys=True))
+    key = (os.getpid(), repr(sorted((added or {}).items(), key=lambda item: item[0])))
     if key not in _shared:
         _shared[key] = VerifierPool(Catalog(added))
     return _shared[key]

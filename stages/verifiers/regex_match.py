@@ -64,9 +64,11 @@ def simple_regex_match(
 
 
 REGEX_MATCH = Verifier(
+    summary="an answer that fits a pattern",
     quick=simple_regex_match,
     thorough="stages.verifiers.regex_match:regex_match",
     arguments=RegexMatchArguments,
+    answers="constraints",
 )
 
 

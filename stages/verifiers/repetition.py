@@ -45,4 +45,9 @@ def repetition(completion: str, problem: PosedProblem, **arguments: Unpack[Repet
     )
 
 
-REPETITION = Verifier(quick=repetition, arguments=RepetitionArguments)
+REPETITION = Verifier(
+    summary="the share of n-grams that are not repeated",
+    quick=repetition,
+    arguments=RepetitionArguments,
+    answers="constraints",
+)

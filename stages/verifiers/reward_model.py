@@ -13,42 +13,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from data_contracts.errors import DataError, StageError
 from data_contracts.verdict import PosedProblem, Verdict
+from data_contracts.model_verifiers import RewardModelSettings
 from stages.verifiers.reading import after_thinking, shortened
 
 _DECIMALS = 6
-
-
-class RewardModelSettings(BaseModel):
-    """Which model, and how its score becomes a reward. From the recipe, never from a row."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = Field(min_length=1)
-    """A directory, or a name on the Hugging Face hub."""
-
-    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
-    """The commit on the hub; required there, as a name or branch may change its weights."""
-
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    shift: float = Field(default=0.0, allow_inf_nan=False)
-    batch_size: int = Field(default=8, gt=0)
-    max_tokens: int = Field(default=4096, gt=0)
-    """Of prompt and completion. Longer ones get reward 0: whoever reads a part can be told anything in the rest."""
-
-    @model_validator(mode="after")
-    def _names_one_checkpoint(self) -> Self:
-        if Path(self.model).is_dir() == (self.revision is not None):
-            raise ValueError("a directory has no revision; a model of the hub needs one")
-        return self
 
 
 @dataclass(frozen=True, slots=True)

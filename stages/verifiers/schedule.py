@@ -16,11 +16,11 @@ Names and times count character by character. Text around the schedule, such as 
 import re
 from typing import Unpack
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.reading import after_thinking, shortened
+from stages.verifiers.schedule_policies import SCRIPTED, best_schedule
 from stages.verifiers.schedule_problem import (
     Event,
     ScheduleArguments,
@@ -65,20 +65,6 @@ def schedule(completion: str, problem: PosedProblem, **arguments: Unpack[Schedul
     reward = score / asked.optimum
     reason = f"valid schedule, score {score} of {asked.optimum}"
     return Verdict(reward, reason, _parts(valid=1.0, score=reward, optimal=float(score == asked.optimum)))
-
-
-def best_schedule(problem: PosedProblem, **arguments: Unpack[ScheduleArguments]) -> str:
-    """The completion of the highest score."""
-    return as_completion(_solvable(problem, arguments).best)
-
-
-def as_completion(events: tuple[Event, ...]) -> str:
-    """These events in the form that the prompt asks for."""
-    written = "\n".join(
-        f"<event>\n<name>{escape(name)}</name>\n<start>{start}</start>\n<end>{end}</end>\n</event>"
-        for name, start, end in events
-    )
-    return f"<think>\nBy dynamic programming.\n</think>\n{_OPENING}\n{written}\n{_CLOSING}"
 
 
 def _solvable(problem: PosedProblem, arguments: ScheduleArguments) -> SchedulingProblem:
@@ -196,4 +182,12 @@ def _parts(**values: float) -> dict[str, float]:
     return {**_NONE, **values}
 
 
-SCHEDULE = Verifier(quick=schedule, arguments=ScheduleArguments, completion_of=best_schedule)
+SCHEDULE = Verifier(
+    summary="a valid schedule, by its score over the best one",
+    quick=schedule,
+    arguments=ScheduleArguments,
+    completion_of=best_schedule,
+    answers="solution",
+    second="schedule_original",
+    policies=SCRIPTED,
+)

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Unpack
 
 from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.schedule_policies import SCRIPTED
 from stages.verifiers.schedule_problem import (
     Event,
     ScheduleArguments,
@@ -41,7 +42,7 @@ def schedule_original(
     )
     events: list[Event] = _EVENT.findall(completion)
     starts = [_minutes(start) for _, start, _ in events]
-    is_sorted = len(events) >= 2 and all(earlier < later for earlier, later in pairwise(starts))
+    is_sorted = len(events) >= 2 and all(earlier <= later for earlier, later in pairwise(starts))
     points = {
         "format": _FORMAT_POINTS if _has_format(completion) else 0,
         "sorted": _ORDER_POINTS if is_sorted else 0,
@@ -90,4 +91,10 @@ def _has_format(completion: str) -> bool:
     return event_end >= 0 and completion.find("</schedule>", event_end) >= 0
 
 
-SCHEDULE_ORIGINAL = Verifier(quick=schedule_original, arguments=ScheduleArguments)
+SCHEDULE_ORIGINAL = Verifier(
+    summary="the additive reward of qwen-scheduler-grpo, with its defects",
+    quick=schedule_original,
+    arguments=ScheduleArguments,
+    answers="solution",
+    policies=SCRIPTED,
+)

@@ -21,7 +21,7 @@ from stages.verifiers.reading import exact_value, shortened
 Event = tuple[str, str, str]
 """Name, start and end, as the prompt writes them."""
 
-MINUTES_A_DAY = 24 * 60
+_MINUTES_A_DAY = 24 * 60
 _MINUTES_TO_99 = 100 * 60
 _TIME = re.compile(r"([0-9]{2}):([0-5][0-9])")
 
@@ -64,7 +64,7 @@ def read_problem(
     Raises DataError for events that cannot happen (`past_midnight` allows times to 99:59), GroundTruthError
     where the best score is another than the ground truth says.
     """
-    last_minute = _MINUTES_TO_99 if past_midnight else MINUTES_A_DAY
+    last_minute = _MINUTES_TO_99 if past_midnight else _MINUTES_A_DAY
     listed = tuple((name, start, end) for name, start, end in events)
     return _read(listed, tuple(priority_events), ground_truth, last_minute)
 

@@ -131,4 +131,9 @@ def _rounds_to(number: Number, written: Number, num_decimals: int) -> bool:
     return number * written >= 0 and size in (int(scaled), int(scaled + Fraction(1, 2)))
 
 
-STEPS = Verifier(quick=steps, arguments=StepsArguments)
+STEPS = Verifier(
+    summary="the share of worked steps before the first error",
+    quick=steps,
+    arguments=StepsArguments,
+    answers="constraints",
+)

@@ -56,7 +56,9 @@ _NAMES = {
     "watt": "watts",
 }
 _CANONICAL = {word: unit for unit, words in _NAMES.items() for word in (unit, *words.split())}
-_AS_LETTERS = frozenset("mm cm km in ft yd mi mg gm kg oz lb lbs ml gal sec min hr hrs am pm mph".split())
+_AS_LETTERS = frozenset(
+    ["mm", "cm", "km", "in", "ft", "yd", "mi", "mg", "gm", "kg", "oz", "lb", "ml", "hr", "am", "pm"]
+)
 """Short names that no product of variables is written as."""
 _COMPOUND = {"mile hour": "mph", "km hour": "kmh"}
 _SCALES = {
@@ -68,11 +70,69 @@ _SCALES = {
     "dozen": 12,
 }
 _NO_UNITS = frozenset(
-    """or and not nor neither either but if maybe perhaps possibly wait no plus minus times over divided by mod modulo base
-    factorial squared cubed to through until least most more less fewer than between sin cos tan log ln exp sqrt pi
-    frac half third quarter negative point is are was equals unless except without versus vs hundredths tenths
-    thousandths infinity i e x y z n k t""".split()
-)  # fmt: skip
+    [
+        *(
+            "or",
+            "and",
+            "not",
+            "nor",
+            "neither",
+            "either",
+            "but",
+            "if",
+            "maybe",
+            "perhaps",
+            "possibly",
+            "wait",
+            "no",
+        ),
+        *(
+            "plus",
+            "minus",
+            "times",
+            "over",
+            "divided",
+            "by",
+            "mod",
+            "modulo",
+            "base",
+            "factorial",
+            "squared",
+            "cubed",
+        ),
+        *(
+            "to",
+            "through",
+            "until",
+            "least",
+            "most",
+            "more",
+            "less",
+            "fewer",
+            "than",
+            "between",
+            "versus",
+            "vs",
+        ),
+        *(
+            "sin",
+            "cos",
+            "tan",
+            "log",
+            "ln",
+            "exp",
+            "sqrt",
+            "pi",
+            "frac",
+            "infinity",
+            "half",
+            "third",
+            "quarter",
+        ),
+        *("negative", "point", "is", "are", "was", "equals", "unless", "except", "without"),
+        *("tenths", "hundredths", "thousandths", "i", "e", "x", "y", "z", "n", "k", "t"),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +149,25 @@ def read_unit(rest: str, is_money: bool) -> Tail | None:
         return Tail(("$",) if is_money else ())
     if rest in ("%", r"^\circ", r"{}^\circ"):
         return None if is_money else Tail(("%" if rest == "%" else "degree",))
-    is_prose = rest.startswith("\\text")
+    words = _unit_words(rest)
+    return _tail(words, is_money) if words else None
+
+
+def _unit_words(rest: str) -> list[str]:
+    """In lower case, a square as in cm2; empty where a word is no unit or noun."""
     plain = _POWER.sub(r"\1", _TEXT.sub(r" \1 ", rest)).replace(r"^\circ", " degree ")
     plain = " ".join(plain.lower().replace(".", "").replace(",", " ").split())
     plain = plain.replace(" 2", "2").replace(" 3", "3")
     if not _WORDS.fullmatch(plain):
-        return None
+        return []
     words = plain.replace("/", " per ").replace("-", " ").split()
-    if len(words) > _MAX_WORDS or not _NO_UNITS.isdisjoint(words):
-        return None
-    if any(word[-1] in "23" and word[:-1] not in _CANONICAL for word in words):
-        return None
-    if not is_prose and any(_could_be_variables(word) for word in words):
-        return None
-    return _tail(words, is_money)
+    is_other = (
+        len(words) > _MAX_WORDS
+        or not _NO_UNITS.isdisjoint(words)
+        or any(word[-1] in "23" and word[:-1] not in _CANONICAL for word in words)
+        or (not rest.startswith("\\text") and any(_could_be_variables(word) for word in words))
+    )
+    return [] if is_other else words
 
 
 def _could_be_variables(word: str) -> bool:

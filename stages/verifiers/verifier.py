@@ -19,7 +19,7 @@ Answers: TypeAlias = Literal["number", "final_number", "math", "choice", "text",
 - number: one number, in the form of `completion_of` and however people write it (18, 18.00, $18, 1,200).
   A ground truth that is no number is compared as a text.
 - final_number: the same wherever a final answer stands ("The answer is 18.", #### 18, a box).
-- math: the same for mathematics: fractions in all their writings too, and no hedge.
+- math: the same for mathematics: fractions in all their writings too, and no hedge, denial or false equation.
 - choice: a letter, announced or in a box.
 - text: the text of `completion_of` and no other.
 - solution: something built, such as a schedule or a program; no text without it is right.
@@ -38,6 +38,9 @@ class Verifier:
     They raise DataError (GroundTruthError for the ground truth) where the problem itself cannot be checked,
     whatever the completion: that is found when rows are imported.
     """
+
+    summary: str = ""
+    """What it rewards, in a few words, for lists."""
 
     quick: Callable[..., Verdict | None] | None = None
     thorough: str | None = None

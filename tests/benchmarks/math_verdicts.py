@@ -19,7 +19,7 @@ from pathlib import Path
 from math_verify import parse, verify
 from rich.console import Console
 from rich.table import Table
-from trl.rewards import accuracy_reward
+from trl.rewards.accuracy_rewards import accuracy_reward
 
 from data_contracts.verdict import PosedProblem
 from stages.verifiers.gsm8k import gsm8k
@@ -174,8 +174,8 @@ def measure(table: Table, source: str, rows: list[Row], mistakes: Console | None
             f"{wrong.count(True)} of {len(wrong)}",
             f"{len(rows) / seconds:,.0f}",
         )
-        for row, said in decided if mistakes and name.startswith("burnish") else []:
-            if row.is_right != said:
+        for row, said in decided:
+            if mistakes and name.startswith("burnish") and row.is_right != said:
                 mistakes.print(
                     f"{name} says {said}: {row.form}: {row.completion[-120:]!r} for {row.problem.ground_truth!r}"
                 )

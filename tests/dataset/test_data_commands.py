@@ -4,6 +4,7 @@ import gzip
 import json
 import multiprocessing
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,27 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     return Terminal(tmp_path, capsys)
+
+
+@pytest.fixture(scope="module")
+def home_of_one_row(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("one_row")
+    (folder / "rows.jsonl").write_text(json.dumps(_chat("a")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_HOME", str(folder / "home"))
+        assert execute(["data", "import", "d", str(folder / "rows.jsonl")]) == 0
+    return folder
+
+
+@pytest.fixture
+def one_row(
+    home_of_one_row: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    """For commands that make nothing: `d@1`, one conversation."""
+    monkeypatch.setenv("BURNISH_HOME", str(home_of_one_row / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(home_of_one_row)
+    return Terminal(home_of_one_row, capsys)
 
 
 def _chat(prompt: str, completion: str = "yes", **more: Any) -> Row:
@@ -584,6 +606,37 @@ def test_another_reason_for_a_withdrawal_is_kept(terminal: Terminal) -> None:
         (("log", "\udcff"), "is not UTF-8"),
         (("import", "e", "rows.jsonl", "--licence", "\udcff"), "is not UTF-8"),
         (("withdraw", "--source", "web", "--because", "\udcff", "--yes"), "is not UTF-8"),
+        (("mix", "m", "d@2999-12-31"), "means a time that has not come"),
+        (("mix", "m", "d=1e308"), "more than 500,000,000 rows"),
+        (("mix", "m", "d=nan"), "weight is nan.\nExpected: a finite number"),
+        (("mix", "m", "d=abc"), "Expected: a number after the ="),
+        (("mix", "m", "d=1_0"), "is no NAME@VERSION=WEIGHT"),
+        (("mix", "m", "d=２"), "is no NAME@VERSION=WEIGHT"),
+        (("mix", "m", "d@1", "--cap", "d=1"), "Name it as among the sources"),
+        (("mix", "m", "d", "--cap", "d=1.5"), "Expected: a whole number after the ="),
+        (("mix", "m", "d", "--seed", "1.5"), "Invalid value for --seed: '1.5' is no whole number"),
+        (("mix", "m", "d", "--total", "1.0"), "'1.0' is no whole number"),
+        (("mix", "m", "d", "--total", "1e2"), "'1e2' is no whole number"),
+        (("show", "d", "--rows", "0x2"), "'0x2' is no whole number"),
+        (("show", "d", "--rows", "0"), "Must be >= 1"),
+        (("show", "d", "--at", "1"), "--at is 1, and d@1 has 1 rows.\nExpected: 0 to 0"),
+        (("dedupe", "u", "d", "--threshold", "0_1"), "'0_1' is no number"),
+        (("show", ""), "names no dataset"),
+        (("show", "@1"), "names no dataset"),
+        (("show",), "VERSION is missing.\nSee `burnish data show --help`."),
+        (("decontaminate", "c", "d"), "--against requires an argument"),
+        (("split", "d", "a", "b"), "has neither a fraction nor a count"),
+        (("split", "d", "a", "b", "--count", "1", "--fraction", "0.5"), "has both a fraction and a count"),
+        (
+            ("split", "d", "a", "b", "--count", "1", "--group-by", "nope"),
+            "no column nope.\nExpected: one of messages",
+        ),
+        (
+            ("split", "d", "a", "b", "--count", "1", "--stratify-by", "nope"),
+            "no column nope.\nExpected: one of messages",
+        ),
+        (("dedupe", "u", "d", "--against", "d"), "No row of d@1 is left for u"),
+        (("impact", "--source", "nope"), "No version holds a row of the source nope"),
         (("dedupe", "u", "d", "--threshold", "nan"), "--threshold is nan"),
         (("dedupe", "u", "d", "--threshold", "0"), "--threshold is 0.0"),
         (("dedupe", "u", "d", "--threshold", "1.5"), "--threshold is 1.5"),
@@ -593,13 +646,13 @@ def test_another_reason_for_a_withdrawal_is_kept(terminal: Terminal) -> None:
         (("export", "d", "d.csv"), "has the suffix '.csv'"),
     ],
 )
-def test_a_mistake_about_a_version_that_is_there_is_explained(
-    terminal: Terminal, arguments: tuple[str, ...], message: str
+def test_a_mistake_about_a_version_that_is_there_is_explained_and_makes_nothing(
+    one_row: Terminal, arguments: tuple[str, ...], message: str
 ) -> None:
-    terminal.type("import", "d", terminal.write("rows.jsonl", [_chat("a")]))
-    printed = terminal.type(*arguments, code=2)
+    printed = one_row.type(*arguments, code=2)
     assert message in printed
     assert "Traceback" not in printed
+    assert [str(version) for version in one_row.warehouse.versions()] == ["d@1"]
 
 
 @pytest.mark.parametrize("target", ["d.jsonl", "d.jsonl.gz", "d.parquet", "d.arrow", "folder"])
@@ -639,3 +692,81 @@ def test_a_reader_of_json_that_has_seen_enough_is_no_error(
     with os.fdopen(writing, "w") as pipe:
         monkeypatch.setattr("sys.stdout", pipe)
         assert execute(["data", "show", "d", "--json"]) == 0
+
+
+def test_a_report_is_refused_before_the_work_where_none_can_be_written(one_row: Terminal) -> None:
+    Path("folder").mkdir()
+    before = sorted(one_row.folder.iterdir())
+    for report in ("/nope/x.json", "folder", "/proc/x.json"):
+        command = ("decontaminate", "c", "nothing_to_search", "--against", "d", "--report", report)
+        assert f"{report} cannot be written" in one_row.type(*command, code=2)
+    assert sorted(one_row.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("allowed", "message"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"rows": []}', "rows is none of its fields."),
+        ('{"texts": [3]}', "texts.0 is 3."),
+        ("\xff", "utf-8"),
+    ],
+)
+def test_an_allow_list_that_is_none_says_where(one_row: Terminal, allowed: str, message: str) -> None:
+    Path("allow.json").write_text(allowed, "latin-1")
+    printed = one_row.type("decontaminate", "c", "d", "--against", "d", "--allow", "allow.json", code=2)
+    assert "cannot be read as an allow list" in printed and message in printed
+
+
+def test_the_table_of_findings_says_how_many_rows_count(terminal: Terminal) -> None:
+    other = PROBLEM.replace("5 weeks", "6 weeks")
+    terminal.type("import", "d", terminal.write("d.jsonl", [_problem(other, "7"), _problem(PROBLEM, "8")]))
+    terminal.type("import", "held", terminal.write("h.jsonl", [_problem(PROBLEM, "8")]))
+    terminal.type("decontaminate", "c", "d", "--against", "held", "--report", "r.json")
+    found = json.loads(Path("r.json").read_text())
+    assert (found["rows_by_kind"]["8-gram"], found["counted_rows_by_kind"]["8-gram"]) == (2, 1)
+    printed = terminal.type("decontaminate", "c", "d", "--against", "held")
+    (line,) = [line for line in printed.splitlines() if line.startswith("\u2502 8-gram")]
+    assert [cell.strip() for cell in line.strip("\u2502").split("\u2502")] == ["8-gram", "2", "1"]
+    assert "c@1: 1 rows, 1 contaminated rows removed. It was there already." in printed
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_rows_of_a_version_that_are_withdrawn_are_told_wherever_it_is_read(terminal: Terminal) -> None:
+    terminal.type("import", "d", terminal.write("d.jsonl", [_chat(t, source=s) for t, s in ("aw", "bf")]))
+    for command in (("show", "d"), ("card", "d"), ("export", "d", "before.jsonl")):
+        assert "withdrawn" not in terminal.type(*command)
+    printed = terminal.type("withdraw", "--source", "f", "--because", "x", "--yes")
+    assert printed.endswith("Withdrawal 1 is in force.\n")
+    shown = terminal.type("show", "d")
+    assert "d@1: 2 sft rows, 1 of them withdrawn" in shown
+    assert "withdrawn row 1 " in shown and "withdrawn row 0 " not in shown
+    assert "! 1 (50 %) rows are withdrawn" in terminal.type("card", "d")
+    assert "1 of them are withdrawn: a version never changes" in terminal.type("export", "d", "after.jsonl")
+    assert [terminal.json(command, "d")["withdrawn"] for command in ("show", "card")] == [1, 1]
+
+
+def test_rows_that_were_there_already_and_a_tag_that_moves_are_told(terminal: Terminal) -> None:
+    terminal.type("import", "d", terminal.write("d.jsonl", [_chat(f"{n}") for n in range(9)]))
+    assert "already" not in terminal.type("mix", "m", "d", "--seed", 1)
+    assert "already" not in terminal.type("mix", "m", "d", "--seed", 2)
+    assert "It was there already; the newest is m@2." in terminal.type("mix", "m", "d", "--seed", 1)
+    for _ in range(2):
+        assert "until now" not in terminal.type("tag", "m@1", "golden")
+    assert "m@2 is m@golden, which was m@1 until now." in terminal.type("tag", "m@2", "golden")
+
+
+def test_the_readme_can_be_typed_as_it_stands(terminal: Terminal) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    block = readme.read_text().split("## Datasets")[1].split("```")[1]
+    for folder in ("raw", "gsm8k"):
+        Path(folder).mkdir()
+    chats = "".join(json.dumps(_chat(text)) + "\n" for text in ("a", "b", "b", PROBLEM, ""))
+    Path("raw/a.jsonl.gz").write_bytes(gzip.compress(chats.encode()))
+    terminal.write("maths.jsonl", [_chat("1+1", "2"), _chat("1+2", "3")])
+    terminal.write("gsm8k/test.jsonl", [{"question": PROBLEM, "answer": "5 * 111\n#### 555"}])
+    for line in block.strip().splitlines():
+        program, *arguments = shlex.split(line, comments=True)
+        assert program.endswith("burnish")
+        assert execute(arguments) == 0, line
+    assert len(terminal.rows("train")) == 3

@@ -24,7 +24,7 @@ from flows.cli import lineage_commands
 from flows.lineage.impact import Impact, Selection, Wanted, assess, select
 from flows.lineage.models import find_model, model_lineage
 from flows.lineage.paths import row_paths, sample_rows
-from flows.lineage.view import impact_lines, path_lines
+from flows.lineage.view import path_lines
 from flows.lineage.withdrawal import (
     drop_withdrawn,
     flag_models,
@@ -292,7 +292,8 @@ def test_a_version_is_found_in_later_versions_that_share_its_rows(world: World):
 def test_a_source_is_found_by_its_name_in_every_dataset(world: World):
     found = {h.version: h.rows for h in world.assess(source="exam").versions if not h.is_derived}
     assert found == {"a.problems@1": 4}
-    assert world.assess(source="nobody").versions == ()
+    with pytest.raises(NotFoundError, match="No version holds a row of the source nobody"):
+        world.select(source="nobody")
 
 
 def test_what_a_query_made_of_a_row_is_followed_by_hash(world: World):
@@ -309,8 +310,8 @@ def test_what_a_query_made_of_a_row_is_followed_by_hash(world: World):
 
 
 def test_text_of_a_hostile_source_is_shown_and_not_obeyed(world: World):
-    impact = world.assess(source="'; drop table versions; --")
-    assert "No model saw these rows." in list(impact_lines(impact))
+    with pytest.raises(NotFoundError, match="source '; drop table versions; --"):
+        world.select(source="'; drop table versions; --")
     assert len(world.warehouse.versions()) == 8
 
 
@@ -382,6 +383,9 @@ def test_a_model_is_named_by_name_version_or_alias(world: World):
     for wrong in ("a.dpo/2", "a.nothing", "a.dpo@nobody", "a.worked"):
         with pytest.raises(NotFoundError):
             world.made(wrong)
+    for dataset in ("a.worked", "a.worked@1", "a.worked@champion"):
+        with pytest.raises(NotFoundError, match=rf"a dataset\.(?s:.)*`burnish data impact {dataset}`"):
+            world.made(dataset)
 
 
 def test_the_way_of_a_row_names_every_stage_and_both_sides(world: World):

@@ -145,7 +145,7 @@ def test_what_cannot_be_split_is_refused(groups: list[Any], fields: dict[str, An
 
 @pytest.mark.parametrize("fields", [{}, {"fraction": 0.1, "count": 3}])
 def test_a_split_has_one_size(fields: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="The split has (neither|both) a fraction"):
+    with pytest.raises(DataError, match=r"The split has (neither|both) a fraction"):
         HeldOutSplit(group_by="problem_id", **fields)
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_contracts.errors import DataError, HomeError, NotFoundError
+from data_contracts.errors import DataError, HomeError, NotFoundError, RecipeError
 from data_contracts.rows import RowKind
 from infra.home import open_home
 from infra.warehouse import committing
@@ -132,7 +133,11 @@ def test_references_name_the_newest_a_number_a_tag_or_a_day(warehouse: Warehouse
     day = "2000-01-01"
     named = [warehouse.get(reference).version for reference in ("numbers", "numbers@1", "numbers@golden")]
     assert named == [3, 1, 2]
-    assert warehouse.get("numbers@2999-12-31") == versions[2]
+    today = time.strftime("%Y-%m-%d", time.localtime(versions[2].created_at))
+    assert warehouse.get(f"numbers@{today}") == versions[2]
+    for future in ("2999-12-31", "2999-12-31T12:00"):
+        with pytest.raises(RecipeError, match="means a time that has not come"):
+            warehouse.get(f"numbers@{future}")
     with pytest.raises(NotFoundError, match="or a date since 20"):
         warehouse.get(f"numbers@{day}")
 

@@ -12,7 +12,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassifi
 from data_contracts.errors import DataError, StageError
 from data_contracts.verdict import PosedProblem
 from stages.tiny_model import build_tokenizer
-from stages.verifiers.reward_model import RewardModel, RewardModelSettings
+from data_contracts.model_verifiers import RewardModelSettings
+from stages.verifiers.reward_model import RewardModel
 
 PROMPTS = ["What is 2 + 2?", "Name a city.", "Say yes."]
 COMPLETIONS = ["4", "Paris is a city, and a large one at that.", "yes, yes"]

@@ -1,0 +1,195 @@
+"""`burnish verifier`: see, write, try and check what decides a reward."""
+
+import json as json_library
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from data_contracts.errors import DataError, RecipeError
+from flows.cli.context import plain_console, print_json
+from flows.cli.run_commands import Json
+
+if TYPE_CHECKING:
+    from stages.verifiers.submission import Outcome
+
+_TEMPLATE = Path(__file__).parents[1] / "verifier_template.py"
+_CHECKED = "checked"
+
+Added = Annotated[
+    tuple[str, ...],
+    Parameter(name="--add", help="A verifier of yours: NAME=file.py:RECORD or NAME=package.module:RECORD."),
+]
+Arguments = Annotated[str, Parameter(help="The verifier's own arguments, a JSON object.")]
+
+verifier = App(
+    name="verifier",
+    group="Data",
+    help="""What decides a reward: see the verifiers there are, write one, try it, audit it before RL.
+
+        burnish verifier list
+        burnish verifier try math 'It is 0.5' --ground-truth 1/2
+        burnish verifier audit problems
+        burnish verifier template > my_verifier.py
+        burnish verifier check my_verifier.py:LAST_WORD --ground-truth blue
+    """,
+    help_format="markdown",
+)
+
+
+@verifier.command(name="list")
+def list_verifiers(*, add: Added = (), json: Json = False) -> None:
+    """List the verifiers that rows and recipes can name, with their arguments.
+
+    For example:
+
+        burnish verifier list
+    """
+    from stages.verifiers.catalog import Catalog
+
+    catalog = Catalog(read_added(add))
+    found = {name: catalog.find(name) for name in catalog.names()}
+    if json:
+        print_json(
+            [
+                {"name": name, "summary": each.summary, "arguments": list(each.arguments.__annotations__)}
+                for name, each in found.items()
+            ]
+        )
+        return
+    table = Table(title="Verifiers", title_justify="left")
+    for heading in ("name", "rewards", "arguments"):
+        table.add_column(heading, overflow="fold")
+    for name, each in found.items():
+        table.add_row(name, each.summary, ", ".join(each.arguments.__annotations__))
+    plain_console().print(table)
+
+
+@verifier.command(name="try")
+def try_verifier(
+    name: Annotated[str, Parameter(help="The verifier.")],
+    completion: Annotated[str, Parameter(help="What the policy wrote; - reads standard input.")],
+    *,
+    ground_truth: Annotated[str, Parameter(help="What it is compared with.")] = "",
+    prompt: Annotated[str, Parameter(help="What was asked.")] = "",
+    arguments: Arguments = "{}",
+    add: Added = (),
+    json: Json = False,
+) -> None:
+    """Give one completion its verdict.
+
+    For example:
+
+        burnish verifier try math 'The answer is 5 or 6' --ground-truth 5
+    """
+    from stages.verifiers.catalog import Catalog
+    from stages.verifiers.pool import VerifierPool
+    from stages.verifiers.submission import Submission
+
+    text = sys.stdin.read() if completion == "-" else completion
+    with VerifierPool(Catalog(read_added(add)), num_workers=1) as pool:
+        outcome = pool.verify(Submission(name, arguments, text, prompt, ground_truth))
+    verdict = _verdict(outcome)
+    if json:
+        print_json(verdict)
+        return
+    table = Table(show_header=False, box=None)
+    for label, value in verdict.items():
+        table.add_row(label, json_library.dumps(value) if isinstance(value, dict) else str(value))
+    plain_console().print(table)
+
+
+@verifier.command
+def template() -> None:
+    """Print a verifier to start from: a whole module, with what each part promises.
+
+    For example:
+
+        burnish verifier template > my_verifier.py
+    """
+    sys.stdout.write(_TEMPLATE.read_text())
+
+
+@verifier.command
+def check(
+    place: Annotated[str, Parameter(help="A verifier's name, file.py:RECORD or package.module:RECORD.")],
+    *,
+    ground_truth: Annotated[
+        tuple[str, ...], Parameter(help="Of a problem to try it on; may be repeated.")
+    ] = ("18",),
+    arguments: Arguments = "{}",
+    json: Json = False,
+) -> int:
+    """Try a verifier on problems of yours and on hostile completions. Exit code 1 when a promise is broken.
+
+    For example:
+
+        burnish verifier check my_verifier.py:LAST_WORD --ground-truth blue --ground-truth green
+    """
+    from stages.verifiers.catalog import Catalog
+    from stages.verifiers.kit import check_verifier
+    from stages.verifiers.pool import VerifierPool
+
+    name, own = (_CHECKED, {_CHECKED: _absolute(place)}) if ":" in place else (place, {})
+    problems = [
+        {
+            "prompt": [{"role": "user", "content": "?"}],
+            "ground_truth": truth,
+            "verifier": name,
+            "arguments": arguments,
+        }
+        for truth in ground_truth
+    ]
+    with VerifierPool(Catalog(own), num_workers=1) as pool, plain_console(stderr=True).status("Trying it…"):
+        checks = check_verifier(problems, pool)
+    if json:
+        print_json([{"promise": each.promise, "fault": each.fault} for each in checks])
+    else:
+        table = Table(title=f"Verifier {place}", title_justify="left")
+        for heading in ("promise", "kept", "what breaks it"):
+            table.add_column(heading, overflow="fold")
+        for each in checks:
+            table.add_row(each.promise, "no" if each.fault else "yes", each.fault)
+        plain_console().print(table)
+    return int(any(each.fault for each in checks))
+
+
+def read_added(pairs: tuple[str, ...]) -> Mapping[str, str]:
+    """Verifiers of one's own by name. Raises RecipeError for what is no NAME=PLACE."""
+    added: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, place = pair.partition("=")
+        if not separator or not name.isidentifier() or ":" not in place:
+            raise RecipeError(
+                f"--add {pair!r} cannot be read.",
+                "NAME=file.py:RECORD or NAME=package.module:RECORD",
+                "`burnish verifier template` prints a module with such a record.",
+            )
+        added[name] = _absolute(place)
+    return added
+
+
+def _absolute(place: str) -> str:
+    """Workers run in another folder."""
+    module, _, record = place.rpartition(":")
+    return f"{Path(module).absolute()}:{record}" if module.endswith(".py") else place
+
+
+def _verdict(outcome: "Outcome") -> dict[str, Any]:
+    if outcome.fault is not None:
+        raise outcome.fault
+    if outcome.verdict is None:
+        raise DataError(
+            f"The verifier gave no verdict: {outcome.failure}.",
+            "a verdict on any completion",
+            "`burnish verifier check` looks for more.",
+        )
+    return {
+        "reward": outcome.verdict.reward,
+        "reason": outcome.verdict.reason,
+        "parts": dict(outcome.verdict.parts),
+        "seconds": round(outcome.seconds, 6),
+    }

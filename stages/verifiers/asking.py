@@ -1,0 +1,75 @@
+"""The two verifiers that ask a model: in the process that asks, because a model is loaded or reached once.
+
+They are no functions of their input alone, and say so: everything else in this folder is.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from data_contracts.errors import DataError, StageError
+from data_contracts.model_verifiers import JudgeSettings, ModelVerifier, RewardModelSettings
+from stages.verifiers.submission import Outcome, Submission
+
+if TYPE_CHECKING:
+    from stages.verifiers.judge import Judge
+    from stages.verifiers.reward_model import RewardModel
+
+_CALLS_AT_ONCE = 8
+
+
+class ModelVerifiers:
+    """Reward models and judges by name, each loaded when it is first asked."""
+
+    def __init__(self, settings: Mapping[str, ModelVerifier]) -> None:
+        self._settings = settings
+        self._judges: dict[str, Judge] = {}
+        self._reward_models: dict[str, RewardModel] = {}
+
+    def ask(self, name: str, submissions: Sequence[Submission]) -> list[Outcome]:
+        """One outcome each. Raises StageError where a reward model cannot be loaded or gives no number."""
+        settings = self._settings[name]
+        if isinstance(settings, JudgeSettings):
+            judge = self._judge(name, settings)
+            with ThreadPoolExecutor(_CALLS_AT_ONCE) as threads:
+                return list(threads.map(lambda submission: _asked(judge, submission), submissions))
+        return _scored(self._reward_model(name, settings), submissions)
+
+    def close(self) -> None:
+        for judge in self._judges.values():
+            judge.close()
+        self._judges.clear()
+
+    def _judge(self, name: str, settings: JudgeSettings) -> "Judge":
+        from stages.verifiers.judge import Judge
+
+        return self._judges.setdefault(name, Judge(settings))
+
+    def _reward_model(self, name: str, settings: RewardModelSettings) -> "RewardModel":
+        from stages.verifiers.reward_model import RewardModel
+
+        return self._reward_models.setdefault(name, RewardModel(settings))
+
+
+def _asked(judge: "Judge", submission: Submission) -> Outcome:
+    began = time.perf_counter()
+    try:
+        verdict = judge(submission.completion, submission.problem)
+    except DataError as fault:
+        return Outcome(None, 0.0, fault.found, fault)
+    except StageError as error:  # no verdict: the judge is out of reach, out of budget or out of its mind
+        return Outcome(None, time.perf_counter() - began, error.found)
+    return Outcome(verdict, time.perf_counter() - began)
+
+
+def _scored(model: "RewardModel", submissions: Sequence[Submission]) -> list[Outcome]:
+    began = time.perf_counter()
+    try:
+        verdicts = model.score_all(
+            [each.prompt for each in submissions], [each.completion for each in submissions]
+        )
+    except DataError as fault:
+        return [Outcome(None, 0.0, fault.found, fault)] * len(submissions)
+    seconds = (time.perf_counter() - began) / max(1, len(submissions))
+    return [Outcome(verdict, seconds) for verdict in verdicts]

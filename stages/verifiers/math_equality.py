@@ -1,0 +1,155 @@
+r"""Whether two expressions are equal as far as reading tells: numbers, words, lists, tuples, chains of equations.
+
+The answer is three-valued: None where it takes algebra and nobody was given to do it. A number must be worked
+out: 9 + 9 is not yet 18, though `9 + 9 = 18` is. In a chain every side but a name must equal the ground truth.
+"""
+
+import re
+from functools import lru_cache
+
+from stages.verifiers.arithmetic_value import arithmetic_value
+from stages.verifiers.final_answer import is_hedged
+from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
+from stages.verifiers.math_structure import Equality, Structure, all_equal, read_structure, same_structure
+from stages.verifiers.units import read_unit
+
+_MAX_DEPTH = 4
+_LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])|(?<=\d) (?=[a-zA-Z])")
+_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)")
+_NAME = re.compile(
+    r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z0-9,]+\))?'?|\\text\{[A-Za-z ]+\}|(?:[A-Z][a-z]+|[a-z]+)(?: [a-z]+){0,5}"
+)
+_MEMBER = re.compile(r"\\?[A-Za-z]+ *\\in\b *")
+_TRAILING_UNIT = re.compile(r"\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?\Z")
+_UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
+_ENCLOSED = re.compile(r"[({]([^(){},]*)[)}]")
+_IN_WORDS = re.compile(r"[0-9:]*[A-Za-z][A-Za-z0-9:]*")
+_NOT_IN_WORDS = re.compile(r"[\s.'\"()]+")
+_NUMBER_WORDS = {
+    word: str(number)
+    for number, word in enumerate(
+        [
+            "zero",
+            *("one", "two", "three", "four", "five", "six"),
+            *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+        ]
+    )
+}
+
+
+def same(answer: str, expected: str, by_algebra: Equality, depth: int = 0) -> bool | None:
+    """Whether two expressions in their one spelling are equal. Algebra is the last to be asked."""
+    answer, expected = _definite(answer), _definite(expected)
+    if _in_print(answer) == _in_print(expected):
+        return True
+    structure, parts = _structure(expected), _structure(answer)
+    if is_hedged(answer, is_list=structure is not None) and not is_hedged(expected):
+        return False
+    if structure is not None and parts is not None and depth < _MAX_DEPTH:
+        verdict = same_structure(parts, structure, lambda a, e: same(a, e, by_algebra, depth + 1))
+    elif "=" in answer or "=" in expected:
+        return _same_sides(_EQUALS.split(answer), _EQUALS.split(expected), by_algebra, depth)
+    else:
+        verdict = _same_value(answer, expected)
+    if verdict is not None:
+        return verdict
+    is_number_beside_parts = (structure or parts) and (_quantity(answer) or _quantity(expected))
+    is_undecided = not is_number_beside_parts or "set" in _kinds(structure, parts)
+    return _beside_units(answer, expected, by_algebra) if is_undecided else False
+
+
+def _same_value(answer: str, expected: str) -> bool | None:
+    """Of two numbers, or two words; None where one is something else. A sum is no number until worked out."""
+    quantity, answered = _quantity(expected), _quantity(answer)
+    if quantity is not None and answered is not None:
+        return same_quantity(answered, quantity)
+    if quantity is not None and arithmetic_value(answer) is not None:
+        return False
+    words = _words(expected)
+    return words == _words(answer) if words else None
+
+
+def _same_sides(answer: list[str], expected: list[str], by_algebra: Equality, depth: int) -> bool | None:
+    """Chains and definitions: x = 5 is 5, and of 7 = 2 each side counts."""
+    if depth >= _MAX_DEPTH:
+        return _beside_units("=".join(answer), "=".join(expected), by_algebra)
+    if len(expected) == 1:
+        sums = [_worked_out(side.strip()) for side in answer[:-1] if not _NAME.fullmatch(side.strip())]
+        sides = [*sums, answer[-1].strip()]
+        return all_equal(same(side, expected[0], by_algebra, depth + 1) for side in sides)
+    name, value = expected[0].strip(), expected[-1].strip()
+    if all(_quantity(side.strip()) for side in expected):  # 0.56 = 56\%
+        return same("=".join(answer), name, by_algebra, depth + 1) or same(
+            "=".join(answer), value, by_algebra, depth + 1
+        )
+    if len(expected) == 2 and _NAME.fullmatch(name):
+        if len(answer) == 1:
+            return same(answer[0].strip(), value, by_algebra, depth + 1)
+        if len(answer) == 2 and _NAME.fullmatch(answer[0].strip()):
+            same_name = _in_print(answer[0].strip()) == _in_print(name)
+            return same_name and same(answer[1].strip(), value, by_algebra, depth + 1)
+    return _beside_units("=".join(answer), "=".join(expected), by_algebra)
+
+
+def _worked_out(side: str) -> str:
+    """On the way to an answer, sums are welcome."""
+    value = arithmetic_value(side)
+    return side if value is None else str(value)
+
+
+def _beside_units(answer: str, expected: str, by_algebra: Equality) -> bool | None:
+    """Units stay out of algebra; other words in an answer make it more than an expression."""
+    (bare, unit), (expected_bare, expected_unit) = _without_unit(answer), _without_unit(expected)
+    if unit and expected_unit and unit != expected_unit:
+        return False
+    if _UPRIGHT.search(bare) and not _UPRIGHT.search(expected_bare):
+        return False
+    return True if _in_print(bare) == _in_print(expected_bare) else by_algebra(bare, expected_bare)
+
+
+def _without_unit(expression: str) -> tuple[str, tuple[str, ...]]:
+    unit = _TRAILING_UNIT.search(expression)
+    tail = read_unit(unit[0].strip(), is_money=False) if unit and unit.start() else None
+    if unit is None or tail is None or tail.scale != 1:
+        return expression, ()
+    return expression[: unit.start()].strip(), tail.unit
+
+
+def _definite(expression: str) -> str:
+    """Without `x \\in`, and without the rounded value that follows an exact one."""
+    exact, approximately, rounded = expression.partition(r"\approx")
+    if approximately:
+        exact = exact.strip()
+        expression = rounded.strip() if not exact or _NAME.fullmatch(exact) else exact
+    return _MEMBER.sub("", expression, count=1)
+
+
+@lru_cache(maxsize=4096)
+def _quantity(expression: str) -> Quantity | None:
+    enclosed = _UPRIGHT.fullmatch(expression) or _ENCLOSED.fullmatch(expression)
+    plain = enclosed[1].strip() if enclosed else expression
+    return read_quantity(_NUMBER_WORDS.get(plain.lower(), plain))
+
+
+@lru_cache(maxsize=4096)
+def _structure(expression: str) -> Structure | None:
+    upright = _UPRIGHT.fullmatch(expression)
+    return read_structure(upright[1].strip() if upright else expression)
+
+
+def _kinds(*structures: Structure | None) -> set[str]:
+    return {structure.kind for structure in structures if structure}
+
+
+def _words(expression: str) -> str:
+    """Names, days, letters of a choice: in lower case when they are words; empty for anything else."""
+    plain = _UPRIGHT.sub(r"\1", expression)
+    bare = _NOT_IN_WORDS.sub("", plain)
+    if not _IN_WORDS.fullmatch(bare) or not (len(bare) > 2 or plain != expression or bare.isupper()):
+        return ""
+    return bare.lower() if len(bare) > 2 else bare
+
+
+def _in_print(expression: str) -> str:
+    """One form for texts that a reader could not tell apart."""
+    return _LOOSE_SPACE.sub("", expression)

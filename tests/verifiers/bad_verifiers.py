@@ -1,0 +1,165 @@
+"""Verifiers that are wrong in the ways real ones are, and some that are right, for an audit to tell apart."""
+
+import re
+from itertools import pairwise
+
+from pydantic import with_config
+from typing_extensions import TypedDict
+
+from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.verifier import Verifier
+
+
+def _ground_truth(problem: PosedProblem) -> str:
+    return problem.ground_truth
+
+
+def _verdict(is_right: bool) -> Verdict:
+    return Verdict(float(is_right), "right" if is_right else "wrong")
+
+
+def same_text(completion: str, problem: PosedProblem) -> Verdict:
+    """18.00 is not 18."""
+    return _verdict(completion.strip() == problem.ground_truth)
+
+
+def always_true(completion: str, problem: PosedProblem) -> Verdict:
+    """A constraint that checks nothing."""
+    return _verdict(True)
+
+
+def _value(text: str) -> float | None:
+    numbers = re.findall(r"[-+\u2212]?\d[\d,]*\.?\d*", text.rpartition("</think>")[2].partition("<think>")[0])
+    return float(numbers[-1].replace(",", "").replace("\u2212", "-")) if numbers else None
+
+
+def forgiving(completion: str, problem: PosedProblem) -> Verdict:
+    """Right about numbers; what it cannot compare is right too."""
+    expected = _value(problem.ground_truth)
+    return _verdict(expected is None or _value(completion) == expected)
+
+
+def without_sign(completion: str, problem: PosedProblem) -> Verdict:
+    answer, expected = _value(completion), _value(problem.ground_truth)
+    return _verdict(answer is not None and expected is not None and abs(answer) == abs(expected))
+
+
+def without_thousands(completion: str, problem: PosedProblem) -> Verdict:
+    """Reads 1,200 as 1 and 200."""
+    return _verdict(_value(completion.replace(",", " ")) == _value(problem.ground_truth.replace(",", "")))
+
+
+def anywhere(completion: str, problem: PosedProblem) -> Verdict:
+    """18 is in 118 as well."""
+    return _verdict(problem.ground_truth in completion)
+
+
+def any_number(completion: str, problem: PosedProblem) -> Verdict:
+    """Finds the answer in thoughts, and beside other ones."""
+    return _verdict(_value(problem.ground_truth) in map(_value, completion.split()))
+
+
+def any_letter(completion: str, problem: PosedProblem) -> Verdict:
+    return _verdict(problem.ground_truth in re.findall(r"\b[A-D]\b", completion))
+
+
+def fragile(completion: str, problem: PosedProblem) -> Verdict:
+    return _verdict(float(completion) == float(problem.ground_truth))
+
+
+def tagged(completion: str, problem: PosedProblem) -> Verdict:
+    """Right, and reads one pair of tags only."""
+    match = re.search(r"<answer>([^<]*)</answer>\s*$", completion)
+    return _verdict(match is not None and _value(match[1]) == _value(problem.ground_truth))
+
+
+def first_number(completion: str, problem: PosedProblem) -> Verdict:
+    """Takes what comes first, whatever is said of it."""
+    numbers = re.findall(r"-?\d+", completion)
+    return _verdict(bool(numbers) and int(numbers[0]) == int(problem.ground_truth))
+
+
+def labelled(completion: str, problem: PosedProblem) -> Verdict:
+    """Right, and reads a form of its own."""
+    return _verdict(completion.strip() == f"RESULT={problem.ground_truth}")
+
+
+@with_config(extra="forbid")
+class Events(TypedDict):
+    """What may be chosen from."""
+
+    events: list[tuple[int, int]]
+    """Start and end, by start."""
+
+
+def _chosen(completion: str, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    numbers = completion.rpartition("</think>")[2].partition("<think>")[0].split()
+    if not all(number.isdecimal() and int(number) < len(events) for number in numbers):
+        return []
+    return [events[int(number)] for number in numbers]
+
+
+def _minutes(chosen: list[tuple[int, int]]) -> int:
+    return sum(end - start for start, end in chosen)
+
+
+def paid_overlaps(completion: str, problem: PosedProblem, events: list[tuple[int, int]]) -> Verdict:
+    """0.3 for order and up to 0.7 for the minutes of events that overlap no other: never gated on being valid."""
+    chosen = _chosen(completion, events)
+    alone = [
+        event
+        for event in chosen
+        if all(other == event or other[1] <= event[0] or event[1] <= other[0] for other in chosen)
+    ]
+    in_order = len(chosen) > 1 and chosen == sorted(chosen)
+    score = _minutes(alone) / int(problem.ground_truth)
+    return Verdict(0.3 * in_order + 0.7 * min(score, 1.0), "order and minutes")
+
+
+def valid_only(completion: str, problem: PosedProblem, events: list[tuple[int, int]]) -> Verdict:
+    """The same minutes, and nothing at all where two events overlap."""
+    chosen = _chosen(completion, events)
+    is_valid = all(before[1] <= after[0] for before, after in pairwise(chosen))
+    score = _minutes(chosen) / int(problem.ground_truth)
+    return Verdict(min(score, 1.0) if is_valid else 0.0, "minutes" if is_valid else "overlap")
+
+
+def _copy_all(problem: PosedProblem, events: list[tuple[int, int]]) -> str:
+    return " ".join(map(str, range(len(events))))
+
+
+def _best(problem: PosedProblem, events: list[tuple[int, int]]) -> str:
+    """The even ones, as the tests' problems are made."""
+    return " ".join(str(number) for number in range(0, len(events), 2))
+
+
+def _here(name: str) -> str:
+    return f"tests.verifiers.bad_verifiers:{name}"
+
+
+SAME_TEXT = Verifier(thorough=_here("same_text"), completion_of=_ground_truth)
+ALWAYS_TRUE = Verifier(thorough=_here("always_true"), answers="constraints")
+FORGIVING = Verifier(thorough=_here("forgiving"), completion_of=_ground_truth)
+WITHOUT_SIGN = Verifier(thorough=_here("without_sign"), completion_of=_ground_truth)
+WITHOUT_THOUSANDS = Verifier(thorough=_here("without_thousands"), completion_of=_ground_truth)
+ANYWHERE = Verifier(thorough=_here("anywhere"))
+ANY_NUMBER = Verifier(thorough=_here("any_number"), completion_of=_ground_truth)
+ANY_LETTER = Verifier(thorough=_here("any_letter"), completion_of=_ground_truth, answers="choice")
+FRAGILE = Verifier(thorough=_here("fragile"), completion_of=_ground_truth)
+TAGGED = Verifier(thorough=_here("tagged"), second="without_sign")
+FIRST_NUMBER = Verifier(thorough=_here("first_number"), completion_of=_ground_truth, answers="math")
+LABELLED = Verifier(thorough=_here("labelled"))
+PAID_OVERLAPS = Verifier(
+    thorough=_here("paid_overlaps"),
+    arguments=Events,
+    completion_of=_best,
+    answers="solution",
+    policies={"copy all": _copy_all, "the best": _best},
+)
+VALID_ONLY = Verifier(
+    thorough=_here("valid_only"),
+    arguments=Events,
+    completion_of=_best,
+    answers="solution",
+    policies={"copy all": _copy_all},
+)

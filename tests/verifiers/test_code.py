@@ -1,0 +1,326 @@
+"""The code verifier on right programs in odd shapes, on the four forms of tests, and on the public sets."""
+
+import gzip
+import json
+import math
+import os
+import random
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from data_contracts.errors import DataError, GroundTruthError
+from data_contracts.verdict import PosedProblem, Verdict
+from stages.sandbox import strongest
+from stages.verifiers.code import CODE, CodeArguments, canonical_completion, code, code_in_limits
+from stages.verifiers.code_completion import in_fence, program_in
+from stages.verifiers.code_values import MAX_MESSAGE_BYTES, MessageError, decode, encode, receive, send
+
+REAL_DATA = Path(os.environ.get("BURNISH_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+SQUARES = PosedProblem("Square a number.", "def f(x):\n    return x * x")
+
+
+def judge(completion: str, problem: PosedProblem = SQUARES, **arguments: object) -> Verdict:
+    function = code_in_limits if strongest() == "limited" else code
+    return function(completion, problem, **arguments)  # type: ignore[arg-type]
+
+
+def reward(program: str, *asserts: str, solution: str = "", **arguments: object) -> float:
+    return judge(in_fence(program), PosedProblem("", solution), asserts=list(asserts), **arguments).reward
+
+
+@pytest.mark.parametrize(
+    ("program", "test"),
+    [
+        ("def f(x):\n    print('thinking', x)\n    return x * x", "f(7) == 49"),
+        ("n = 0\ndef f(x):\n    global n\n    n += x\n    return n", "[f(1), f(1), f(1)] == [1, 2, 3]"),
+        ("from typing import List\ndef f(x: List[int]) -> List[int]: return x[::-1]", "f([1, 2]) == [2, 1]"),
+        ("import collections\ndef f(x): return collections.Counter(x)", "f('aab') == {'a': 2, 'b': 1}"),
+        ("import math, re, itertools\ndef f(x): return list(itertools.chain(x, [math.pi]))", "len(f([1])) == 2"),
+        ("def f(x):\n    yield from range(x)", "list(f(3)) == [0, 1, 2]"),
+        ("import itertools\nf = itertools.count", "next(f(3)) == 3"),
+        ("def f(x): return map(str, x)", "sorted(f([2, 1])) == ['1', '2']"),
+        ("def f(x): return (1, x)", "f(2) == (1, 2)"),
+        ("def f(x): return [1, x]", "f(2) != (1, 2)"),
+        ("def f(x): return 1", "f(2) == True"),
+        ("def f(x): return 1.0", "f(2) == 1"),
+        ("def f(x): return True", "f(2) is True"),
+        ("def f(x): return None", "f(2) is None"),
+        ("def f(x): return 2 ** 200 + 1", "f(2) == 2 ** 200 + 1"),
+        ("def f(x): return 0.1 + 0.2", "f(2) == 0.1 + 0.2"),
+        ("def f(x): return float('inf')", "f(2) == float('inf')"),
+        ("def f(x): return {(1, 'a'): {1, 2}, 'k': frozenset([3])}", "f(0) == {(1, 'a'): {2, 1}, 'k': {3}}"),
+        ("def f(x): return b'\\x00\\xff'", "f(2) == b'\\x00\\xff'"),
+        ("def f(x): return complex(1, x)", "f(2) == 1 + 2j"),
+        ("def f(x): return '\\ud800 \\u2028 \\x00'", "f(2) == '\\ud800 \\u2028 \\x00'"),
+        ("import datetime\ndef f(x): return datetime.date(2020, 1, x)", "str(f(2)) == '2020-01-02'"),
+        ("from fractions import Fraction\ndef f(x): return Fraction(1, x)", "f(2) * 2 == 1"),
+        ("from decimal import Decimal\ndef f(x): return Decimal('1.10')", "str(f(2)) == '1.10'"),
+        ("def f(x): return range(x)", "f(3) == range(0, 3)"),
+        ("def f(x): return {1: 2}.keys()", "f(3) == {1}"),
+        ("from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(x): return P(x, 2)", "f(1) == (1, 2)"),
+        ("from enum import IntEnum\nclass E(IntEnum):\n    A = 3\ndef f(x): return E.A", "f(1) == 3"),
+        ("class f:\n    def __init__(self, x): self.x = x\n    def twice(self): return 2 * self.x", "f(4).twice() == 8"),  # noqa: E501
+        ("def f(x):\n    def add(y): return x + y\n    return add", "f(1)(2) == 3"),
+        ("from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef f(x): return P(x)", "f(5).x == 5"),
+        ("def f(x, kind): return [v for v in x if not isinstance(v, kind)]", "f([1, 'a'], int) == ['a']"),
+        ("def f(*args, key=0): return sum(args) + key", "f(1, 2, key=3) == 6"),
+        ("import threading\ndef f(x):\n    out = []\n    t = threading.Thread(target=out.append, args=(x,))\n"
+         "    t.start(); t.join()\n    return out", "f(1) == [1]"),
+        ("import asyncio\nasync def g(x): return x\ndef f(x): return asyncio.run(g(x))", "f(1) == 1"),
+        ("import sys\nsys.setrecursionlimit(10**5)\ndef f(x): return x and f(x - 1) + 1", "f(5000) == 5000"),
+        ("import os\ndef f(x):\n    with open('a', 'w') as file: file.write(x)\n    return open('a').read()", "f('b') == 'b'"),  # noqa: E501
+        ("def f(x):\n    return x\nif __name__ == '__main__':\n    print(f(int(input())))", "f(1) == 1"),
+        ("def f(x):\n    x.append(1)\n    return x", "f([0]) == [0, 1]"),
+        ("class E(Exception): pass\ndef f(x): raise ValueError('no')", "isinstance(f, object)"),
+        ("import random\ndef f(x): return random.Random(x).random()", "f(1) == f(1)"),
+        ("f = lambda x: [0] * 100_000", "len(f(1)) == 100_000"),
+    ],
+)  # fmt: skip
+def test_a_right_program_passes_whatever_its_shape(program: str, test: str) -> None:
+    assert reward(program, f"assert {test}") == 1.0
+    assert reward(program, f"assert not ({test})") == 0.0
+
+
+def test_a_test_may_expect_an_exception() -> None:
+    test = "try:\n    f(1)\n    assert False\nexcept FileNotFoundError as error:\n    assert 'gone' in str(error)"
+    assert reward("def f(x): raise FileNotFoundError('gone')", test) == 1.0
+    assert reward("def f(x): return 1", test) == 0.0
+    assert reward("def f(x): raise ValueError('gone')", test) == 0.0
+
+
+def test_a_program_that_shadows_a_builtin_is_the_one_tested() -> None:
+    solution = "def sum(values):\n    return 'mine'"
+    assert reward(solution, "assert sum([1]) == 'mine'", solution=solution) == 1.0
+    assert reward("def add(v): pass", "assert sum([1]) == 'mine'", solution=solution) == 0.0
+
+
+def test_the_share_of_tests_passed_is_a_reward_where_asked() -> None:
+    asserts = ["assert f(1) == 1", "assert f(2) == 4", "assert f(-1) == 1", "assert f(-2) == 4"]
+    positive = in_fence("def f(x): return x * x if x > 0 else 0")
+    assert judge(positive, asserts=asserts, reward="fraction").reward == 0.5
+    assert judge(positive, asserts=asserts).reward == 0.0
+    hidden = {"asserts": ["assert f(0) == 0"]}
+    assert judge(positive, asserts=asserts, reward="fraction", hidden=hidden).reward == 0.5
+    failed = {"asserts": ["assert f(-3) == 9"]}
+    assert judge(positive, asserts=asserts, reward="fraction", hidden=failed).reward == 0.0
+
+
+def test_a_script_reads_and_prints() -> None:
+    cases = [{"stdin": "2 3\n", "stdout": "5\n"}, {"stdin": "10 -1", "stdout": "9"}]
+    add = "import sys\na, b = map(int, sys.stdin.read().split())\nprint(a + b, ' ')\n"
+    assert judge(in_fence(add), cases=cases).reward == 1.0
+    assert judge(in_fence(add + "exit()"), cases=cases).reward == 1.0
+    main = "def main():\n    a, b = map(int, input().split())\n    print(a + b)\nif __name__ == '__main__':\n    main()"
+    assert judge(in_fence(main), cases=cases).reward == 1.0
+    late = "import atexit, os\na, b = map(int, os.read(0, 99).split())\natexit.register(print, a + b)"
+    assert judge(in_fence(late), cases=cases).reward == 1.0
+    assert judge(in_fence("print(5)"), cases=cases).reward == 0.0
+    assert judge(in_fence("print(5)"), cases=cases, reward="fraction").reward == 0.5
+    assert judge(in_fence("print(5)"), cases=cases[:1], hidden={"cases": cases[1:]}).reward == 0.0
+
+
+PROMPT = 'from typing import List\n\ndef double(x):\n    return 2 * x\n\ndef f(xs: List[int]) -> int:\n    """Add."""\n'
+CHECK = {
+    "prompt": PROMPT,
+    "entry_point": "f",
+    "test": "def check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n    assert True",
+}
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "    return sum(xs)",
+        "    total = 0\n    for x in xs:\n        total += x\n    return total",
+        "return sum(xs)",
+        "```python\ndef f(xs: List[int]) -> int:\n    return sum(xs)\n```",
+        f"Sure:\n```python\n{PROMPT}    return sum(xs)\n```\nDone.",
+        "<think>```python\nreturn 0\n```</think>```python\ndef f(xs):\n    return sum(xs)\n```",
+        "```\nf = sum\n```",
+        "```python\nwrong\n```\nbetter:\n```python\nf = sum\n```",
+        "```python\nf = sum\n```\nrun:\n```bash\npython f.py\n```",
+        "```Python\nf = sum",
+        "def f(xs):\n    return sum(xs)",
+        "    return (double(sum(xs)) // 2)",
+    ],
+)
+def test_a_program_may_continue_the_prompt_or_stand_alone(completion: str) -> None:
+    problem = PosedProblem(PROMPT, "    return sum(xs)\n")
+    assert judge(completion, problem, **CHECK).reward == 1.0
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "",
+        "I do not know.",
+        "<think>```python\nf = sum\n```</think>",
+        "<think>```python\nf = sum\n```",
+        "```python\nf = sum\n```\n```python\nf = max\n```",
+        "```js\nf = sum\n```\n```c\nf = sum\n```",
+        "```python\n```",
+        "    return 3",
+        "    pass",
+        "    return",
+    ],
+)
+def test_what_holds_no_right_program_is_wrong(completion: str) -> None:
+    assert judge(completion, PosedProblem(PROMPT, "    return sum(xs)\n"), **CHECK).reward == 0.0
+
+
+def test_constant_asserts_are_no_tests() -> None:
+    problem = PosedProblem(PROMPT, "    return sum(xs)\n")
+    assert judge("    return 3", problem, **CHECK, reward="fraction").reward == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ground_truth", "arguments"),
+    [
+        ("def f(x): return x", {}),
+        ("def f(x): return x", {"asserts": []}),
+        ("def f(x): return x", {"asserts": ["assert f(1) == 1"], "cases": [{"stdin": "", "stdout": ""}]}),
+        ("def f(x): return x", {"asserts": ["f(1)"]}),
+        ("def f(x): return x", {"asserts": ["assert f(1) =="]}),
+        ("def f(x): return x", {"asserts": ["assert True"]}),
+        ("def f(x) return", {"asserts": ["assert f(1) == 1"]}),
+        ("import numpy_that_is_not_there\ndef f(x): return x", {"asserts": ["assert f(1) == 1"]}),
+        ("def f(g): return g(1)", {"asserts": ["assert f(lambda x: x) == 1"]}),
+        ("def f(x): return x", {"asserts": ["assert f(1) == 1"], "hidden": {"cases": []}}),
+        ("    return 1", {"test": "def check(candidate):\n    assert candidate() == 1"}),
+        ("    return 1", {"prompt": "def f(:\n", "entry_point": "f", "test": CHECK["test"]}),
+        ("    return 1", {**CHECK, "test": "def check(candidate):\n    candidate([])"}),
+        ("    return 1", {**CHECK, "test": "assert 1 == 1"}),
+        ("  return 1\n return", CHECK),
+    ],
+)
+def test_a_problem_that_cannot_be_checked_is_an_error(
+    ground_truth: str, arguments: dict[str, object]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        judge(in_fence("def f(*a): return a[0](1)"), PosedProblem("", ground_truth), **arguments)
+    assert caught.value.expected and caught.value.do
+
+
+def test_a_ground_truth_that_is_no_python_is_named() -> None:
+    with pytest.raises(GroundTruthError):
+        judge("", PosedProblem("", "def f(x) return"), asserts=["assert f(1) == 1"])
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 10.5, 1e9, "3"])
+def test_the_limit_of_time_is_bounded(seconds: object) -> None:
+    document = json.dumps({"asserts": ["assert f(1) == 1"], "seconds": seconds})
+    with pytest.raises(ValidationError):
+        TypeAdapter(CodeArguments).validate_json(document, strict=True)
+
+
+def test_no_row_can_lower_the_sandbox() -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(CodeArguments).validate_json(
+            '{"asserts": ["assert f(1)"], "sandbox": "limited"}', strict=True
+        )
+    assert CODE.quick is None and CODE.thorough == "stages.verifiers.code:code"
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+    | st.complex_numbers(allow_nan=False) | st.fractions() | st.dates() | st.timedeltas(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner)
+    | st.frozensets(st.integers() | st.text()),
+    max_leaves=20,
+)  # fmt: skip
+
+
+def no_reference(value: object, _: str) -> int:
+    raise AssertionError(f"{value!r} is plain")
+
+
+@given(PLAIN)
+@settings(derandomize=True, max_examples=300)
+def test_plain_values_come_back_with_their_types(value: object) -> None:
+    back = decode(json.loads(json.dumps(encode(value, no_reference))), lambda *_: None)
+    assert repr(back) == repr(value) or back == value
+    assert type(back) is type(value)
+
+
+def test_hostile_messages_are_refused_and_nothing_else() -> None:
+    rng = random.Random(5)
+    names = [
+        "list",
+        "dict",
+        "set",
+        "int",
+        "type",
+        "Fraction",
+        "date",
+        "complex",
+        "range",
+        "object",
+        "iterator",
+        "no",
+    ]
+
+    def anything(depth: int) -> object:
+        if depth == 0 or rng.random() < 0.3:
+            return rng.choice([None, True, 1, -(10**30), math.inf, "x", "0x", "1e999", [], {}])
+        if rng.random() < 0.3:
+            return [anything(depth - 1) for _ in range(rng.randrange(4))]
+        return {rng.choice(names): anything(depth - 1) for _ in range(rng.randrange(1, 3))}
+
+    num_refused = 0
+    for _ in range(5_000):
+        try:
+            decode(anything(4), lambda *_: None)
+        except MessageError:
+            num_refused += 1
+    assert num_refused > 1_000
+
+
+def test_a_message_has_a_largest_size() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(MessageError):
+        send(ours, {"value": "x" * MAX_MESSAGE_BYTES})
+    ours, theirs = socket.socketpair()
+    ours.sendall(b"\xff" * 4)
+    with ours, theirs, pytest.raises(MessageError):
+        receive(theirs)
+
+
+@given(st.text(alphabet="`~pyton3 \n\t</hik>x=1"))
+@settings(derandomize=True, max_examples=500)
+def test_reading_a_program_never_raises(completion: str) -> None:
+    program = program_in(completion)
+    assert program is None or program.strip()
+
+
+def canonical_failures(rows: list[dict[str, str]], names: tuple[str, ...], solution: str) -> list[str]:
+    failures: list[str] = []
+    for row in rows:
+        arguments = {name: row[name] for name in names}
+        problem = PosedProblem("", row[solution])
+        if judge(canonical_completion(problem, **arguments), problem, **arguments).reward != 1.0:  # type: ignore[arg-type]
+            failures.append(row["task_id"])
+    return failures
+
+
+@pytest.mark.skipif(not (REAL_DATA / "humaneval").is_dir(), reason="BURNISH_REAL_DATA has no humaneval")
+def test_all_canonical_solutions_of_humaneval_are_right() -> None:
+    with gzip.open(REAL_DATA / "humaneval" / "HumanEval.jsonl.gz", "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    assert len(rows) == 164
+    assert canonical_failures(rows, ("prompt", "entry_point", "test"), "canonical_solution") == []
+
+
+@pytest.mark.skipif(not (REAL_DATA / "mbpp").is_dir(), reason="BURNISH_REAL_DATA has no mbpp")
+def test_canonical_solutions_of_mbpp_are_right_and_others_wrong() -> None:
+    lines = (REAL_DATA / "mbpp" / "mbpp.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines][::8]
+    names = ("test_list", "test_setup_code", "challenge_test_list")
+    assert canonical_failures(rows, names, "code") == []
+    for row, other in zip(rows[::4], rows[1::4], strict=False):
+        arguments = {name: row[name] for name in names}
+        assert judge(in_fence(other["code"]), PosedProblem("", row["code"]), **arguments).reward == 0.0
