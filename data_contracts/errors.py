@@ -81,6 +81,10 @@ class GroundTruthError(DataError):
     """A verifier rejects its own ground truth: no policy could ever be right."""
 
 
+class SandboxError(StageError):
+    """Code of a model cannot be run safely here."""
+
+
 class PipelineError(BurnishError):
     """One or more stages of a run failed; the finished ones are kept."""
 
@@ -109,6 +113,7 @@ _BY_NAME = {
         FirstLossError,
         ReferenceMismatchError,
         GroundTruthError,
+        SandboxError,
     ]
 }
 

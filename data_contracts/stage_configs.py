@@ -138,6 +138,9 @@ MODEL_KINDS = ("base", "sft", "dpo", "grpo")
 """Kinds whose output is a model; every other kind makes rows."""
 
 
+Containment: TypeAlias = Literal["strong", "limited"]
+
+
 class RunSettings(Config):
     """How a recipe is run on this machine. Never part of identity."""
 
@@ -150,6 +153,10 @@ class RunSettings(Config):
 
     parallel_stages: PositiveInt = 1
     """Stages that may compute side by side."""
+
+    sandbox: Containment = "strong"
+    """What programs that a model wrote run in: bubblewrap or user namespaces, or, where there are none and you
+    say so, processes with limits of resources only."""
 
     threads: PositiveInt | None = None
     """CPU threads of one stage; by default all cores, shared among parallel stages."""

@@ -19,9 +19,8 @@ from infra.intake.whole_tables import normalise, read_file, select_rows
 from infra.ledger import Ledger
 from infra.warehouse.warehouse import Warehouse
 from stages.arithmetic import generate_examples, generate_problems
-from stages.verifiers.catalog import AddedVerifier
 from stages.verifiers.ground_truths import require_gradable
-from stages.verifiers.pool import shared_pool
+from stages.verifiers.pool import VerifierPool, shared_pool
 
 _GRADED_ROWS = 1000
 """Ground truths tried per dataset, evenly spread: symbolic verifiers take milliseconds each."""
@@ -66,7 +65,7 @@ def _checked_rows(
         )
     kind, table = normalise(rows, config.kind, f"Dataset {node.name}", defaults)
     if kind is RowKind.problems:
-        _require_gradable(node.name, table, recipe.verifiers)
+        _require_gradable(node.name, table, shared_pool(recipe.verifiers, recipe.run.sandbox))
     return kind, table
 
 
@@ -83,12 +82,12 @@ def _read(recipe: Recipe, name: str, config: DatasetConfig, parents: Mapping[str
     return pa.Table.from_pylist(generate_problems(config.count, config.split, recipe.seed))
 
 
-def _require_gradable(name: str, table: pa.Table, added: Mapping[str, AddedVerifier]) -> None:
+def _require_gradable(name: str, table: pa.Table, pool: VerifierPool) -> None:
     stride = -(-table.num_rows // _GRADED_ROWS)
     positions = range(0, table.num_rows, stride)
     rows = table.select(list(Problem.model_fields)).take(pa.array(positions)).to_pylist()
     try:
-        require_gradable(rows, shared_pool(added))
+        require_gradable(rows, pool)
     except DataError as error:
         every = f" (every {stride}th row was tried)" if stride > 1 else ""
         raise type(error)(f"Dataset {name}{every}: {error.found}", error.expected, error.do) from error

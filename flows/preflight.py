@@ -153,7 +153,7 @@ def _require_rewards(recipe: Recipe, node: Node) -> None:
         return
     from stages.verifiers.catalog import Catalog
 
-    catalog = Catalog(recipe.verifiers)
+    catalog = Catalog(recipe.verifiers, recipe.run.sandbox)
     for name, term in node.config.rewards.items():
         if name == PROBLEM_VERIFIER:
             continue

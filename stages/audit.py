@@ -2,7 +2,7 @@
 
 Five questions, for each verifier that problems name. Does every ground truth get full reward? Do right completions
 in every form that people write get it too? Does anything wrong get it? What does the training reward pay policies
-without skill? How long does a verdict take? Numbers go to metrics, all of it to `audit.json` in the work directory.
+without skill? How long does a verdict take? Numbers go to metrics, all of it to the stage's report.
 """
 
 import zlib
@@ -29,9 +29,6 @@ from stages.verifiers.submission import submission
 
 Row = Mapping[str, Any]
 
-REPORT_FILE = "audit.json"
-"""In the stage's work directory, beside the output."""
-
 _COLUMNS = ["problem_id", "prompt", "ground_truth", "verifier", "arguments"]
 _SLICE = 1000
 _FAULT_EXAMPLES = 50
@@ -45,11 +42,11 @@ def audit_problems(job: StageJob, config: AuditConfig) -> StageResult:
     report = audit(
         table.select(_COLUMNS).to_pylist(),
         config,
-        shared_pool(job.verifiers),
+        shared_pool(job.verifiers, job.run.sandbox),
         seed=job.seed,
         on_progress=ProgressFile(job.progress_path, "completion").report,
     )
-    path = job.work_dir / REPORT_FILE
+    path = job.report_path
     path.write_text(report.to_json())
     if report.blocks and config.on_findings == "stop":
         raise StageError(

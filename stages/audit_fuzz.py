@@ -8,7 +8,8 @@ from typing import Any
 from stages.audit_cases import Case, cases_of
 from stages.audit_judge import Judge
 from stages.audit_report import Disagreement, Example, FormFinding, SecondOpinion, Share, share_of
-from stages.audit_subjects import Asked, asked_of
+from stages.audit_subjects import Asked
+from stages.reward_terms import judged_by
 from stages.verifiers.reading import shortened
 from stages.verifiers.submission import Outcome, submission
 
@@ -60,7 +61,10 @@ def failures(judged: Sequence[Judged]) -> tuple[Share, str]:
 def second_opinion(judged: Sequence[Judged], verifier: str, judge: Judge) -> SecondOpinion:
     """Where the two give full reward to different completions. Cases that one has no verdict on are left out."""
     outcomes = judge.verify_all(
-        [submission(asked_of(each.row, verifier, judge), each.case.completion) for each in judged]
+        [
+            submission(judged_by(each.row, verifier, judge.pool.catalog, {}), each.case.completion)
+            for each in judged
+        ]
     )
     both = [
         (first, Judged(first.row, first.case, outcome))

@@ -12,8 +12,8 @@ from data_contracts.audit_config import AuditConfig
 from stages.audit_cases import RAMBLING, SHELLS, Subject
 from stages.audit_judge import Judge
 from stages.audit_report import PolicyScore
-from stages.audit_subjects import Asked, asked_of
-from stages.reward_terms import joined_verdict, reward_submissions
+from stages.audit_subjects import Asked
+from stages.reward_terms import Row, joined_verdict, judged_by, reward_submissions
 from stages.verifiers.submission import submission
 
 Policy = Callable[[Subject], str | None]
@@ -46,8 +46,8 @@ def _score(
     """Problems without a verdict are left out of both means."""
     questions = [
         [
-            *reward_submissions(each.row, text, config.rewards),
-            submission(asked_of(each.row, config.metric or name, judge), text),
+            *reward_submissions(each.row, text, config.rewards, judge.pool.catalog),
+            submission(_measured_by(config.metric or name, each.row, judge), text),
         ]
         for each, text in written
     ]
@@ -56,6 +56,9 @@ def _score(
     metrics: list[float] = []
     for part in questions:
         *terms, last = [next(outcomes) for _ in part]
+        for outcome in (*terms, last):
+            if outcome.fault is not None:
+                raise outcome.fault
         joined = joined_verdict(terms, config.rewards, config.combine)
         if joined is not None and last.verdict is not None:
             rewards.append(joined.reward)
@@ -63,6 +66,10 @@ def _score(
     if not rewards:
         return PolicyScore(name, policy, 0, 0.0, 0.0)
     return PolicyScore(name, policy, len(rewards), fmean(rewards), fmean(metrics))
+
+
+def _measured_by(verifier: str, row: Row, judge: Judge) -> Row:
+    return row if verifier == row["verifier"] else judged_by(row, verifier, judge.pool.catalog, {})
 
 
 def generic_policies(subjects: Sequence[Subject]) -> Mapping[str, Policy]:

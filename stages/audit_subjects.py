@@ -1,6 +1,5 @@
 """Which problems an audit looks at closely, and how right completions of them are written."""
 
-import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -136,15 +135,6 @@ def _with_others(asked: Sequence[Asked], random_: random.Random) -> list[Asked]:
         text = usable.state(usable.ground_truth) if usable else None
         found.append(replace(each, subject=replace(each.subject, other=text)))
     return found
-
-
-def asked_of(row: Row, verifier: str, judge: Judge) -> Row:
-    """The problem put to another verifier, with those of its arguments that this one takes."""
-    if verifier == row["verifier"]:
-        return row
-    accepted = judge.pool.catalog.find(verifier).arguments.__annotations__
-    arguments = {name: value for name, value in json.loads(row["arguments"]).items() if name in accepted}
-    return {**row, "verifier": verifier, "arguments": json.dumps(arguments)}
 
 
 def _shape(ground_truth: str) -> str:

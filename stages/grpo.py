@@ -53,7 +53,7 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     require_enough_rows(len(kept), prompts_per_round, "problems", notes)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)
     accumulation = rows_per_step(config) // micro_batch
-    counter = VerdictCounter(shared_pool(job.verifiers))
+    counter = VerdictCounter(shared_pool(job.verifiers, job.run.sandbox))
     reward = VerifiedReward(
         config,
         counter,

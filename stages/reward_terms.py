@@ -6,23 +6,33 @@ from typing import Any
 
 from data_contracts.rewards import PROBLEM_VERIFIER, Combination, RewardTerm
 from data_contracts.verdict import Verdict
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.composite import Term, combine
 from stages.verifiers.submission import Outcome, Submission, submission
 
 Row = Mapping[str, Any]
 
 
-def reward_submissions(problem: Row, completion: str, rewards: Mapping[str, RewardTerm]) -> list[Submission]:
-    """One per term, in order. A term that names the problem's own verifier gets the problem's arguments."""
+def reward_submissions(
+    problem: Row, completion: str, rewards: Mapping[str, RewardTerm], catalog: Catalog
+) -> list[Submission]:
+    """One per term, in order. A term that names another verifier than the problem's own has its own arguments."""
     return [
         submission(
             problem
             if name in (PROBLEM_VERIFIER, problem["verifier"])
-            else {**problem, "verifier": name, "arguments": json.dumps(term.arguments)},
+            else judged_by(problem, name, catalog, term.arguments),
             completion,
         )
         for name, term in rewards.items()
     ]
+
+
+def judged_by(problem: Row, verifier: str, catalog: Catalog, arguments: Mapping[str, Any]) -> Row:
+    """The problem put to another verifier, with those of its arguments that this one takes, or these instead."""
+    accepted = catalog.find(verifier).arguments.__annotations__
+    own = {name: value for name, value in json.loads(problem["arguments"]).items() if name in accepted}
+    return {**problem, "verifier": verifier, "arguments": json.dumps({**own, **arguments})}
 
 
 def joined_verdict(

@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.rewards import PROBLEM_VERIFIER, RewardTerm
 from data_contracts.training_configs import GRPOConfig
 from data_contracts.verdict import Verdict
-from stages.verify import ROLLOUT_SCHEMA
+from stages.reward_terms import joined_verdict, reward_submissions
 from stages.verdicts import VerdictCounter
-from stages.verifiers.composite import Term, combine
-from stages.verifiers.submission import Outcome, submission
+from stages.verifiers.submission import Outcome
+from stages.verify import ROLLOUT_SCHEMA
 
 Row = Mapping[str, Any]
 LogMetric = Callable[[str, float], None]
@@ -58,9 +57,9 @@ class VerifiedReward:
         ]
         texts = [completion[-1]["content"] for completion in completions]
         asked = [
-            submission(_judged_by(problem, name, term), text)
+            term
             for problem, text in zip(problems, texts, strict=True)
-            for name, term in self._config.rewards.items()
+            for term in reward_submissions(problem, text, self._config.rewards, self._counter.catalog)
         ]
         outcomes = self._counter.verify_all(asked)
         self._counter.require_few_failures()
@@ -75,14 +74,9 @@ class VerifiedReward:
         return [None if verdict is None else verdict.reward for verdict in verdicts]
 
     def _combined(self, problem: Row, outcomes: Sequence[Outcome]) -> Verdict | None:
-        terms = [
-            Term(name, term.weight, outcome.verdict)
-            for (name, term), outcome in zip(self._config.rewards.items(), outcomes, strict=True)
-            if outcome.verdict is not None
-        ]
-        if len(terms) < len(outcomes):
+        verdict = joined_verdict(outcomes, self._config.rewards, self._config.combine)
+        if verdict is None:
             return None
-        verdict = terms[0].verdict if len(terms) == 1 else combine(self._config.combine, terms[0].name, terms)
         share = self._config.source_weights.get(problem["source"], 1.0)
         return Verdict(verdict.reward * share, verdict.reason, verdict.parts)
 
@@ -121,12 +115,6 @@ class VerifiedReward:
         temporary = self._folder / f".{step:08}.tmp"  # a name that readers of the folder pass over
         pq.write_table(pa.Table.from_pylist(rows, TRAINING_ROLLOUT_SCHEMA), temporary, compression="zstd")
         temporary.replace(target)
-
-
-def _judged_by(problem: Row, name: str, term: RewardTerm) -> Row:
-    if name in (PROBLEM_VERIFIER, problem["verifier"]):
-        return problem
-    return {**problem, "verifier": name, "arguments": json.dumps(term.arguments)}
 
 
 def _log_parts(verdicts: Sequence[Verdict | None], log_metric: LogMetric) -> None:

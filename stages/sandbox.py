@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from data_contracts.errors import StageError
+from data_contracts.errors import SandboxError
 from stages.sandbox_entry import MAX_FILES, MAX_MESSAGE_BYTES
 from stages.sandbox_filter import is_machine_known
 from stages.sandbox_walls import SCRATCH_BYTES, visible_paths
@@ -37,10 +37,6 @@ _ENVIRONMENT = {
 }
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 20.0
-
-
-class SandboxError(StageError):
-    """Code of a model cannot be run safely here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ completion is left out and counted, and above one per cent the stage fails.
 from collections.abc import Sequence
 
 from data_contracts.errors import StageError
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.pool import VerifierPool
 from stages.verifiers.submission import Outcome, Submission
 
@@ -23,6 +24,10 @@ class VerdictCounter:
         self.asked = 0
         self.failed = 0
         self._last_failure = ""
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._pool.catalog
 
     def verify_all(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """One outcome each. Raises DataError where a problem cannot be checked, whatever the completion."""

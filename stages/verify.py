@@ -60,7 +60,7 @@ def verify_model(job: StageJob, config: VerifyConfig) -> StageResult:
     assert job.start is not None and job.base is not None
     problems = _problems(job, config)
     progress = ProgressFile(job.progress_path, "completion")
-    counter = VerdictCounter(shared_pool(job.verifiers))
+    counter = VerdictCounter(shared_pool(job.verifiers, job.run.sandbox))
     rollouts: list[Row] = []
     for batch in _samples(job, config, problems):
         asked = [submission(problems[sample.prompt], sample.text) for sample in batch]

@@ -17,7 +17,7 @@ from data_contracts.audit_config import AuditConfig
 from data_contracts.errors import EmptyResultError, RecipeError, StageError
 from data_contracts.rows import RowKind
 from stages.arithmetic import generate_problems
-from stages.audit import REPORT_FILE, audit, audit_problems
+from stages.audit import audit, audit_problems
 from stages.audit_cases import Subject, cases_of, surely_differ
 from stages.audit_numbers import (
     exact_fraction,
@@ -363,7 +363,7 @@ def test_the_stage_hands_its_rows_on_unchanged_with_the_report_beside_them(stage
     assert result.output == "rows"
     assert result.metrics["audit/problems"] == 3
     assert result.metrics["audit/blocks"] == 0
-    assert json.loads((job.work_dir / REPORT_FILE).read_text())["blocks"] == []
+    assert json.loads((job.report_path).read_text())["blocks"] == []
     assert job.progress_path.read_text()
 
 
@@ -373,9 +373,9 @@ def test_a_blocked_stage_lists_the_findings_and_keeps_the_report(stage: Any) -> 
         run()
     assert refusal.value.exit_code == 1
     assert "\n- without_sign gives wrong completions full reward: with the other sign" in str(refusal.value)
-    assert str(job.work_dir / REPORT_FILE) in refusal.value.do
+    assert str(job.report_path) in refusal.value.do
     assert not job.output_dir.exists()
-    assert json.loads((job.work_dir / REPORT_FILE).read_text())["blocks"]
+    assert json.loads((job.report_path).read_text())["blocks"]
 
 
 def test_a_warning_stage_notes_the_findings_and_hands_the_rows_on(stage: Any) -> None:

@@ -333,7 +333,13 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "revision": "beef",
         "path": {"path": "MODEL", "model": None, "revision": None},
     },
-    stage_configs.RunSettings: {"accelerators": 1, "micro_batch": 4, "parallel_stages": 2, "threads": 3},
+    stage_configs.RunSettings: {
+        "accelerators": 1,
+        "micro_batch": 4,
+        "parallel_stages": 2,
+        "threads": 3,
+        "sandbox": "limited",
+    },
     DatasetConfig: {
         "kind": "problems",
         "path": {"path": "FILE", "hub": None, "hub_revision": None},

@@ -2,16 +2,17 @@
 
 import json as json_library
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from data_contracts.errors import DataError, RecipeError
+from data_contracts.errors import DataError
+from flows.cli import verifier_audit
 from flows.cli.context import plain_console, print_json
 from flows.cli.run_commands import Json
+from flows.cli.verifier_options import Added, absolute_place, read_added
 
 if TYPE_CHECKING:
     from stages.verifiers.submission import Outcome
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 _TEMPLATE = Path(__file__).parents[1] / "verifier_template.py"
 _CHECKED = "checked"
 
-Added = Annotated[
-    tuple[str, ...],
-    Parameter(name="--add", help="A verifier of yours: NAME=file.py:RECORD or NAME=package.module:RECORD."),
-]
 Arguments = Annotated[str, Parameter(help="The verifier's own arguments, a JSON object.")]
 
 verifier = App(
@@ -38,6 +35,9 @@ verifier = App(
     """,
     help_format="markdown",
 )
+
+
+verifier.command(verifier_audit.audit)
 
 
 @verifier.command(name="list")
@@ -133,7 +133,7 @@ def check(
     from stages.verifiers.kit import check_verifier
     from stages.verifiers.pool import VerifierPool
 
-    name, own = (_CHECKED, {_CHECKED: _absolute(place)}) if ":" in place else (place, {})
+    name, own = (_CHECKED, {_CHECKED: absolute_place(place)}) if ":" in place else (place, {})
     problems = [
         {
             "prompt": [{"role": "user", "content": "?"}],
@@ -155,27 +155,6 @@ def check(
             table.add_row(each.promise, "no" if each.fault else "yes", each.fault)
         plain_console().print(table)
     return int(any(each.fault for each in checks))
-
-
-def read_added(pairs: tuple[str, ...]) -> Mapping[str, str]:
-    """Verifiers of one's own by name. Raises RecipeError for what is no NAME=PLACE."""
-    added: dict[str, str] = {}
-    for pair in pairs:
-        name, separator, place = pair.partition("=")
-        if not separator or not name.isidentifier() or ":" not in place:
-            raise RecipeError(
-                f"--add {pair!r} cannot be read.",
-                "NAME=file.py:RECORD or NAME=package.module:RECORD",
-                "`burnish verifier template` prints a module with such a record.",
-            )
-        added[name] = _absolute(place)
-    return added
-
-
-def _absolute(place: str) -> str:
-    """Workers run in another folder."""
-    module, _, record = place.rpartition(":")
-    return f"{Path(module).absolute()}:{record}" if module.endswith(".py") else place
 
 
 def _verdict(outcome: "Outcome") -> dict[str, Any]:

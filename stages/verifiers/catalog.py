@@ -17,7 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from data_contracts.errors import DataError, RecipeError
 from data_contracts.model_verifiers import ModelVerifier
+from data_contracts.stage_configs import Containment
 from data_contracts.verdict import Verdict
+from stages.verifiers.code import CODE, code_verifier
 from stages.verifiers.composite import COMPOSITE
 from stages.verifiers.exact_match import EXACT_MATCH
 from stages.verifiers.exact_number import EXACT_NUMBER
@@ -36,6 +38,7 @@ from stages.verifiers.submission import Submission
 from stages.verifiers.verifier import Verifier
 
 VERIFIERS: dict[str, Verifier] = {
+    "code": CODE,
     "composite": COMPOSITE,
     "exact_match": EXACT_MATCH,
     "exact_number": EXACT_NUMBER,
@@ -62,7 +65,11 @@ _ARGUMENTS_KEPT = 4096
 class Catalog:
     """The verifiers of one recipe, with those that it adds by name."""
 
-    def __init__(self, added: Mapping[str, AddedVerifier] | None = None) -> None:
+    def __init__(
+        self, added: Mapping[str, AddedVerifier] | None = None, sandbox: Containment = "strong"
+    ) -> None:
+        """`sandbox` is what programs of a model run in: one that contains them, or limits of resources alone."""
+        self.sandbox: Containment = sandbox
         self.added = {name: place for name, place in (added or {}).items() if isinstance(place, str)}
         self.models = {name: asked for name, asked in (added or {}).items() if not isinstance(asked, str)}
         self._found: dict[str, Verifier] = {}
@@ -113,6 +120,8 @@ class Catalog:
         return completion_of(submission.problem, **arguments) if completion_of else None
 
     def _load(self, name: str) -> Verifier:
+        if name == "code":
+            return code_verifier(self.sandbox)
         if name in VERIFIERS:
             return VERIFIERS[name]
         if name in self.models:

@@ -72,7 +72,9 @@ def code_verifier(sandbox: Literal["strong", "limited"]) -> Verifier:
     function = "code" if sandbox == "strong" else "code_in_limits"
     return Verifier(
         thorough=f"stages.verifiers.code:{function}",
+        summary="programs that pass their tests, run in a sandbox",
         arguments=CodeArguments,
+        answers="solution",
         completion_of=canonical_completion,
         wall_seconds=240.0,
     )

@@ -31,5 +31,8 @@ def _ground_truth(problem: PosedProblem) -> str:
 
 
 EXACT_NUMBER = Verifier(
-    summary="the last number of the answer, exactly", quick=exact_number, completion_of=_ground_truth
+    summary="the last number of the answer, exactly",
+    quick=exact_number,
+    completion_of=_ground_truth,
+    answers="final_number",
 )

@@ -14,6 +14,7 @@ from stages.verifiers.reading import after_thinking
 _LAST_CHARACTERS = 50_000
 _ANNOUNCED_CHARACTERS = 2_000
 _ECHO_CHARACTERS = 24
+_ECHO_CONTEXT = 20
 _AROUND = 60
 _BOX = re.compile(r"\\(?:boxed|fbox)\b")
 _BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
@@ -26,12 +27,15 @@ _ANNOUNCEMENT = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_LEAD_IN = re.compile(r"(?:\b(?:final|answer|the|is|so|thus|therefore|hence)\b|[\W_])*\Z", re.IGNORECASE)
+"""Worked examples in a prompt announce their answers in the same words as the policy does."""
+
 _HEDGE = re.compile(
     r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect)\b"
     r"|n['\u2019]t\b",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?](?=[\s*_]|$)|\n")
+_SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=[\s*_]|$)|\n")
 _STATEMENT = re.compile(r"[A-Za-z$)}\]]\s+(?:is|are|equals)[ ]+", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|nor|neither|rather\ than|instead\ of|either)|n['\u2019]t(?:\ be)?)"
@@ -115,9 +119,10 @@ def last_line(text: str, prompt: str) -> Found | None:
 
 def is_echo(found: Found, text: str, prompt: str) -> bool:
     """The prompt has it too, with enough before it that this is no coincidence."""
-    start = max(0, found.start - _ECHO_CHARACTERS)
-    before = text[start : found.start]
-    return len(before.strip()) > _ECHO_CHARACTERS // 2 and text[start : found.end] in prompt
+    around = text[max(0, found.start - _AROUND) : found.start]
+    end = found.start - len(around) + len(_LEAD_IN.sub("", around))
+    start = max(0, end - _ECHO_CONTEXT)
+    return len(text[start:end].strip()) > _ECHO_CONTEXT // 2 and text[start : found.end] in prompt
 
 
 def is_denied(found: Found, text: str) -> bool:

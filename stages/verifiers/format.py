@@ -66,4 +66,5 @@ FORMAT = Verifier(
     summary="the asked shape: beginning, end, pieces in order, length",
     quick=follows_format,
     arguments=FormatConditions,
+    answers="constraints",
 )

@@ -63,7 +63,12 @@ def _ground_truth(problem: PosedProblem) -> str:
     return f"#### {problem.ground_truth.rpartition('####')[2].strip()}"
 
 
-GSM8K = Verifier(quick=gsm8k, completion_of=_ground_truth)
+GSM8K = Verifier(
+    summary="the number a word problem's completion ends with",
+    quick=gsm8k,
+    completion_of=_ground_truth,
+    answers="final_number",
+)
 
 
 @lru_cache(maxsize=4096)

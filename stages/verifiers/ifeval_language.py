@@ -7,11 +7,11 @@ samples tend to, and is faster.
 
 Deliberate differences from the reference implementation: text without a word of any known language is in none (there
 it is in the wanted one); text in capitals is read as lower-case (langdetect skips words in capitals, then guesses);
-every long paragraph must be in the language too, since the constraint asks it of the entire answer.
+no part of some twelve different words may be in another language, since the constraint asks it of the entire answer.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, repeat
 from operator import add
@@ -28,11 +28,14 @@ from numpy.typing import NDArray
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.ifeval import IfevalArguments, judged
 
-_LONG = 100
-"""Characters of a paragraph whose language is certain enough to count by itself."""
+_BLOCK = (80, 400)
+"""Characters of a block at least, unless it is the last, and of a line at most: a language hides in no more."""
+
+_CERTAIN = 200
+"""N-grams that make a block's language certain enough to count by itself: some twelve different words."""
 
 _CLEARLY = 0.25
-"""Nats per n-gram by which another language must be likelier for a long paragraph to be foreign. Neighbours such as
+"""Nats per n-gram by which another language must be likelier for such a block to be foreign. Neighbours such as
 Danish and Norwegian lie below."""
 
 _SMOOTHING = Detector.ALPHA_DEFAULT / Detector.BASE_FREQ
@@ -58,25 +61,42 @@ def ifeval_with_languages(
 
 
 def is_in_language(text: str, language: str) -> bool:
-    """Whether `language` is the likeliest for the text, and no long paragraph is clearly in another."""
-    if _lead(text, language) < 0:
-        return False
-    long = [line for line in text.split("\n") if len(line) >= _LONG]
-    return all(_lead(line, language) >= -_CLEARLY for line in long) if len(long) > 1 else True
+    """Whether `language` is the likeliest for the text, and no block of it is clearly in another."""
+    whole, known = np.zeros(len(_PROFILES.languages)), 0
+    for block in _blocks(text):
+        log_likelihood, count = _log_likelihood(block)
+        if count >= _CERTAIN and _lead(log_likelihood, language) < -_CLEARLY * count:
+            return False
+        whole, known = whole + log_likelihood, known + count
+    return known > 0 and _lead(whole, language) >= 0
 
 
-def _lead(text: str, language: str) -> float:
-    """Nats per n-gram by which `language` is likelier than any other; minus infinity where nothing is known."""
+def _blocks(text: str) -> Iterator[str]:
+    """Lines; short ones together, long ones in parts."""
+    least, most = _BLOCK
+    pending = ""
+    for line in text.split("\n"):
+        for start in range(0, len(line), most):
+            pending += f"{line[start : start + most]}\n"
+            if len(pending) >= least:
+                yield pending
+                pending = ""
+    yield pending
+
+
+def _lead(log_likelihood: NDArray[np.float64], language: str) -> float:
+    """Nats by which `language` is likelier than any other."""
+    column = _PROFILES.languages.index(language)
+    lead = log_likelihood[column] - np.delete(log_likelihood, column).max()
+    return round(float(lead), 6)  # beyond the noise of floating point, which differs between machines
+
+
+def _log_likelihood(text: str) -> tuple[NDArray[np.float64], int]:
+    """One number for each language, and how many n-grams they rest on."""
     ngrams = _ngrams(_words(text))
     rows = np.fromiter(map(_PROFILES.row_of.get, ngrams, repeat(-1)), int, len(ngrams))
     counts = np.fromiter(ngrams.values(), float, len(ngrams))
-    known = counts[rows >= 0].sum()
-    if not known:
-        return -np.inf
-    total = counts @ _PROFILES.log_probabilities[rows]
-    column = _PROFILES.languages.index(language)
-    lead = float(total[column] - np.delete(total, column).max()) / known
-    return round(lead, 6)  # beyond the noise of floating point, which differs between machines
+    return counts @ _PROFILES.log_probabilities[rows], int(counts[rows >= 0].sum())
 
 
 def _ngrams(words: str) -> Counter[str]:
@@ -86,7 +106,10 @@ def _ngrams(words: str) -> Counter[str]:
 
 
 def _words(text: str) -> str:
-    """As langdetect reads them: one space around each, no addresses, no Latin words in text of another script."""
+    """As langdetect reads them: one space around each, no addresses, no Latin words in text of another script.
+
+    But each word once: words that return, as in lists, say no more about the language.
+    """
     if "://" in text:
         text = Detector.URL_RE.sub(" ", text)
     if "@" in text:
@@ -97,7 +120,7 @@ def _words(text: str) -> str:
     words = text.translate({ord(each): _normal(each) for each in set(text)}).split()
     if not text.islower():
         words = [word for word in words if len(word) == 1 or not word.isupper()]
-    return f" {' '.join(words)} "
+    return f" {' '.join(dict.fromkeys(words))} "
 
 
 def _without_minor_latin(text: str) -> str:

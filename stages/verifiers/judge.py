@@ -22,9 +22,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_contracts.errors import StageError
+from data_contracts.model_verifiers import JudgeSettings
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.json_schema import strict_json
-from data_contracts.model_verifiers import JudgeSettings
 from stages.verifiers.reading import after_thinking, shortened
 
 _HIGHEST = 10

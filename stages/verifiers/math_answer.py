@@ -64,9 +64,11 @@ def _boxed_ground_truth(problem: PosedProblem) -> str:
 
 
 MATH = Verifier(
+    summary="the final answer, as mathematics",
     quick=math,
     thorough="stages.verifiers.math_grading:grade_math",
     completion_of=_boxed_ground_truth,
+    answers="math",
 )
 
 
@@ -109,7 +111,7 @@ def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[st
 
 
 def _is_sentence(line: str) -> bool:
-    return len(line) > _MAX_LINE or len(_PLAIN_WORD.findall(line)) > _MAX_WORDS_IN_LINE
+    return len(line) > _MAX_LINE or "\\boxed" in line or len(_PLAIN_WORD.findall(line)) > _MAX_WORDS_IN_LINE
 
 
 def _is_answer(announced: str) -> bool:

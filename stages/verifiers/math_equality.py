@@ -22,6 +22,7 @@ _NAME = re.compile(
 _MEMBER = re.compile(r"\\?[A-Za-z]+ *\\in\b *")
 _TRAILING_UNIT = re.compile(r"\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?\Z")
 _UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
+_NO_NUMBER = re.compile(r"[A-Za-z ,.;:!?'\"()]*")
 _ENCLOSED = re.compile(r"[({]([^(){},]*)[)}]")
 _IN_WORDS = re.compile(r"[0-9:]*[A-Za-z][A-Za-z0-9:]*")
 _NOT_IN_WORDS = re.compile(r"[\s.'\"()]+")
@@ -63,7 +64,7 @@ def _same_value(answer: str, expected: str) -> bool | None:
     quantity, answered = _quantity(expected), _quantity(answer)
     if quantity is not None and answered is not None:
         return same_quantity(answered, quantity)
-    if quantity is not None and arithmetic_value(answer) is not None:
+    if quantity is not None and (_NO_NUMBER.fullmatch(answer) or arithmetic_value(answer) is not None):
         return False
     words = _words(expected)
     return words == _words(answer) if words else None

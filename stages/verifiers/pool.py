@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from data_contracts.errors import DataError
+from data_contracts.stage_configs import Containment
 from data_contracts.verdict import Verdict
 from stages.verifiers.asking import ModelVerifiers
 from stages.verifiers.catalog import AddedVerifier, Catalog
@@ -148,9 +149,11 @@ class VerifierPool:
 _shared: dict[tuple[int, str], VerifierPool] = {}
 
 
-def shared_pool(added: Mapping[str, AddedVerifier] | None = None) -> VerifierPool:
+def shared_pool(
+    added: Mapping[str, AddedVerifier] | None = None, sandbox: Containment = "strong"
+) -> VerifierPool:
     """This process's pool for the verifiers of a recipe, which stays until the process ends."""
-    key = (os.getpid(), repr(sorted((added or {}).items(), key=lambda item: item[0])))
+    key = (os.getpid(), repr((sorted((added or {}).items(), key=lambda item: item[0]), sandbox)))
     if key not in _shared:
-        _shared[key] = VerifierPool(Catalog(added))
+        _shared[key] = VerifierPool(Catalog(added, sandbox))
     return _shared[key]

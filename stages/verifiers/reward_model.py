@@ -19,8 +19,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from data_contracts.errors import DataError, StageError
-from data_contracts.verdict import PosedProblem, Verdict
 from data_contracts.model_verifiers import RewardModelSettings
+from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.reading import after_thinking, shortened
 
 _DECIMALS = 6

@@ -16,14 +16,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from data_contracts.errors import DataError, GroundTruthError, StageError
+from data_contracts.errors import BurnishError, DataError, StageError, error_document, error_from_document
 from data_contracts.verdict import Verdict
 from stages.verifiers.catalog import Catalog
 from stages.verifiers.submission import Outcome, Submission
@@ -102,7 +102,8 @@ class Worker:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = Pipe()
-        arguments = [theirs.fileno(), os.getpid(), json.dumps(dict(self._catalog.added))]
+        added = json.dumps({"added": self._catalog.added, "sandbox": self._catalog.sandbox})
+        arguments = [theirs.fileno(), os.getpid(), added]
         root = os.fspath(Path(__file__).parents[2])
         search = os.pathsep.join([root, *filter(None, sys.path)])
         with theirs:
@@ -155,8 +156,8 @@ def _judged(submission: Submission, catalog: Catalog) -> bytes:
         answer = {"verdict": [verdict.reward, verdict.reason, dict(verdict.parts)]}
     except MemoryError:
         answer = {"verdict": [0.0, "needed more memory than a verifier may use", {}]}
-    except DataError as error:
-        answer = {"fault": [type(error).__name__, error.found, error.expected, error.do]}
+    except BurnishError as error:
+        answer = {"error": error_document(error)}
     except Exception as error:  # noqa: BLE001 (a verifier that a user added may raise anything)
         answer = {"failure": f"{type(error).__name__}: {error}"}
     finally:
@@ -167,10 +168,11 @@ def _judged(submission: Submission, catalog: Catalog) -> bytes:
 def _outcome(answer: dict[str, Any]) -> Outcome:
     if "verdict" in answer:
         return Outcome(Verdict(*answer["verdict"]), answer["seconds"])
-    if "fault" in answer:
-        kind, *sentences = answer["fault"]
-        fault = (GroundTruthError if kind == GroundTruthError.__name__ else DataError)(*sentences)
-        return Outcome(None, answer["seconds"], fault.found, fault)
+    if "error" in answer:
+        error = error_from_document(answer["error"])
+        if not isinstance(error, DataError):  # no sandbox, say: nothing that another completion would change
+            raise error
+        return Outcome(None, answer["seconds"], error.found, error)
     return Outcome(None, answer["seconds"], answer["failure"])
 
 
@@ -182,12 +184,12 @@ def _is_asked(connection: Connection, parent: int) -> bool:
     return True
 
 
-def _main(descriptor: int, parent: int, added: Mapping[str, str]) -> NoReturn:
+def _main(descriptor: int, parent: int, catalog: Catalog) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the kernel kills, even where the GIL is held
-    serve(Connection(descriptor), parent, Catalog(added))
+    serve(Connection(descriptor), parent, catalog)
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))
+    _main(int(sys.argv[1]), int(sys.argv[2]), Catalog(**json.loads(sys.argv[3])))

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from langdetect import DetectorFactory, detect
 
 from data_contracts.verdict import PosedProblem
 from stages.verifiers.ifeval import ifeval
@@ -134,8 +135,11 @@ def _some_reading_is_in_capitals(text: str) -> bool:
     return any(reading.isupper() for reading in _readings(text))
 
 
-def _is_mixed_in_language(text: str) -> bool:
-    return len([line for line in text.split("\n") if len(line) >= 100]) > 1
+def _has_a_line_in_another_language(given: dict[str, Any], text: str) -> bool:
+    """By langdetect itself."""
+    long = [line.lower() if line.isupper() else line for line in text.split("\n") if len(line) >= 40]
+    DetectorFactory.seed = SEEDS[0]
+    return any(detect(line) != given.get("language", "en") for line in long)
 
 
 def _is_in_two_scripts(text: str) -> bool:
@@ -215,7 +219,13 @@ EXPLANATIONS: list[tuple[str, tuple[bool, ...], Callable[[str, dict[str, Any], s
     ("as seen", EITHER, lambda name, given, text: name.startswith("keywords:") and not text.isascii()),
     ("capitals are read", EITHER, _when("response_language english_capital", _some_reading_is_in_capitals)),
     ("no word, so no language", STRICTER, _when(LANGUAGES, lambda text: sum(map(str.isalpha, text)) < 3)),
-    ("every long paragraph counts", STRICTER, _when(LANGUAGES, _is_mixed_in_language)),
+    (
+        "every block counts",
+        STRICTER,
+        lambda name, given, text: (
+            name.partition(":")[2] in LANGUAGES.split() and _has_a_line_in_another_language(given, text)
+        ),
+    ),
     ("two scripts, all n-grams count", EITHER, _when(LANGUAGES, _is_in_two_scripts)),
 ]
 

@@ -56,7 +56,7 @@ def judge(completion: str, *constraints: tuple[str, dict[str, Any]], **options: 
     """As a run does: at once where possible, else as the worker does."""
     arguments: Any = {
         "instruction_id_list": [name for name, _ in constraints],
-        "kwargs": [given for _, given in constraints],
+        "kwargs": [kwargs for _, kwargs in constraints],
         **options,
     }
     TypeAdapter(IFEVAL.arguments).validate_python(arguments, strict=True)
@@ -102,7 +102,7 @@ def test_saying_nothing_meets_no_constraint(name: str, completion: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
+    ("name", "kwargs"),
     [
         ("keywords:existance", {"keywords": ["a"]}),
         ("", {}),
@@ -148,9 +148,9 @@ def test_saying_nothing_meets_no_constraint(name: str, completion: str) -> None:
 )
 @pytest.mark.parametrize("completion", ["", "A rose, a rose."])
 def test_a_constraint_that_cannot_be_checked_is_the_rows_fault_whatever_the_completion(
-    name: str, given: dict[str, Any], completion: str
+    name: str, kwargs: dict[str, Any], completion: str
 ) -> None:
-    arguments: Any = {"instruction_id_list": [name], "kwargs": [given]}
+    arguments: Any = {"instruction_id_list": [name], "kwargs": [kwargs]}
     for reward in ("all", "fraction"):
         with pytest.raises(DataError) as error:
             ifeval(completion, PROBLEM, **arguments, reward=reward)
@@ -178,9 +178,9 @@ def test_arguments_without_a_constraint_or_with_unknown_keys_are_refused(argumen
 
 
 def test_null_keys_of_a_table_do_not_count() -> None:
-    every_key = dict.fromkeys(key for given in EVERY_CONSTRAINT.values() for key in given)
-    for name, given in EVERY_CONSTRAINT.items():
-        assert judge("x", (name, every_key | given)) == judge("x", (name, given))
+    every_key = dict.fromkeys(key for kwargs in EVERY_CONSTRAINT.values() for key in kwargs)
+    for name, kwargs in EVERY_CONSTRAINT.items():
+        assert judge("x", (name, every_key | kwargs)) == judge("x", (name, kwargs))
     assert ifeval("x", PROBLEM, instruction_id_list=["punctuation:no_comma"], kwargs=[None]) == judge(
         "x", ("punctuation:no_comma", {})
     )

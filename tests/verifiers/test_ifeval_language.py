@@ -42,6 +42,7 @@ def test_the_accepted_languages_are_those_with_a_profile() -> None:
         (ENGLISH, False),
         (f"{GERMAN}\n\n{GERMAN}\n\n{ENGLISH}", False),
         (f"{GERMAN}\n{GERMAN}\n{GERMAN}\n{ENGLISH}", False),
+        (f"{' '.join([GERMAN] * 9)} {' '.join([ENGLISH] * 6)}", False),
         (f"<think>{ENGLISH}</think>{GERMAN}", True),
         (f"<think>{GERMAN}</think>{ENGLISH}", False),
         ("1234567890", False),
@@ -91,6 +92,17 @@ def test_english_in_capitals_is_both(completion: str, is_met: bool) -> None:
 )
 def test_english_in_lowercase_is_both(completion: str, is_met: bool) -> None:
     assert met(completion, "change_case:english_lowercase") == is_met
+
+
+def test_english_does_not_hide_in_text_of_another_script() -> None:
+    hindi = " ".join(SENTENCES["hi"] * 3)
+    assert is_in_language(f"{hindi} (Garden, roses)", "hi")
+    assert not is_in_language(f"{hindi}\n\n{ENGLISH}", "hi")
+
+
+def test_a_list_of_the_same_words_is_in_no_other_language() -> None:
+    points = "\n".join(f"* point {number}" for number in range(30))
+    assert is_in_language(f"{ENGLISH}\n\n{ENGLISH}\n{points}", "en")
 
 
 def test_a_verdict_does_not_depend_on_what_was_read_before() -> None:

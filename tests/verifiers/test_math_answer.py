@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -44,6 +45,7 @@ def reward(completion: str, ground_truth: str, prompt: str = "What is it?") -> f
         ("**Final Answer**\n\n$18$", "18"),
         ("Final answer:\n\\[\n18\n\\]", "18"),
         ("#### 18", "18"),
+        ("The answer is $11,\\! 111,\\! 100$.", "11111100"),
         ("So the total is 18.", "18"),
         ("18", "\\boxed{18}"),
         ("\\boxed{18}. The answer is 18 apples.", "18"),
@@ -212,12 +214,10 @@ def test_spellings_of_one_answer_are_equal(answer: str, ground_truth: str) -> No
         ("\\boxed{1.200}", "1200"),
         ("\\boxed{1,200}", "1.2"),
         ("\\boxed{1,8}", "18"),
-        ("\\boxed{1{,}8}", "18"),
         ("\\boxed{12,34}", "1234"),
         ("\\boxed{1,20}", "120"),
         ("\\boxed{1,200,30}", "120030"),
         ("\\boxed{(1,200)}", "1200"),
-        ("\\boxed{1.200.300}", "1200300"),
         # units, percent, bases
         ("\\boxed{10 \\text{ inches}}", "10\\text{ cm}"),
         ("\\boxed{10 \\text{ cm}^2}", "10\\text{ cm}^3"),
@@ -264,7 +264,7 @@ def test_what_only_seems_right_is_wrong(completion: str, ground_truth: str) -> N
     ],
 )
 def test_what_looks_like_a_number_is_none(answer: str) -> None:
-    assert reward(f"\\boxed{{{answer}}}", "18") is not True
+    assert reward(f"\\boxed{{{answer}}}", "18") != 1.0
     assert reward(f"The answer is {answer}", "18") != 1.0
 
 
@@ -298,6 +298,12 @@ def test_what_the_prompt_says_is_no_answer(completion: str) -> None:
 )
 def test_an_answer_beside_the_prompt_counts(completion: str) -> None:
     assert reward(completion, "18", PROMPT) == 1.0
+
+
+def test_worked_examples_in_the_prompt_do_not_forbid_their_answers() -> None:
+    example = "What is 9+9?\nIt is 18.\nFinal Answer: The final answer is $18$. I hope it is correct."
+    completion = "We double 9.\nFinal Answer: The final answer is $18$. I hope it is correct."
+    assert reward(completion, "18", f"{example}\n\nWhat is 2 times 9?") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -340,7 +346,7 @@ def test_integers_agree_with_python(answer: int, truth: int, form: str) -> None:
 
 @given(st.fractions(), st.fractions())
 @settings(derandomize=True)
-def test_fractions_agree_with_python(answer: "st.Fraction", truth: "st.Fraction") -> None:  # type: ignore[name-defined]
+def test_fractions_agree_with_python(answer: Fraction, truth: Fraction) -> None:
     written = f"\\boxed{{\\frac{{{answer.numerator}}}{{{answer.denominator}}}}}"
     assert reward(written, f"{truth.numerator}/{truth.denominator}") == float(answer == truth)
 
@@ -356,9 +362,40 @@ def test_no_completion_raises(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["\\boxed{", "{", "}", "$", "answer is ", "\n", " ", "= ", "1+", "\\", ",\\!", "9", "1,", "####", "\\frac1", "(", "&"]
-    + ["\\text{", "\\boxed{1}", "\\overline{", "or ", "\u200b", "\u00bd", "\\pm ", "e9", "\\cup ", "is ", "1/", "_", "^"],
-)  # fmt: skip
+    [
+        *(
+            "\\boxed{",
+            "{",
+            "}",
+            "$",
+            "answer is ",
+            "\n",
+            " ",
+            "= ",
+            "1+",
+            "\\",
+            ",\\!",
+            "9",
+            "1,",
+            "####",
+            "\\frac1",
+        ),
+        *(
+            "(",
+            "&",
+            "\\text{",
+            "\\boxed{1}",
+            "\\overline{",
+            "or ",
+            "\u200b",
+            "\u00bd",
+            "\\pm ",
+            "e9",
+            "\\cup ",
+        ),
+        *("is ", "1/", "_", "^"),
+    ],
+)
 def test_a_megabyte_of_anything_is_judged_at_once(piece: str) -> None:
     many, few = piece * (MEGABYTE // len(piece)), piece * (990 // len(piece))
     for completion in (
@@ -371,7 +408,7 @@ def test_a_megabyte_of_anything_is_judged_at_once(piece: str) -> None:
         start = time.process_time()
         verdict = math(completion, PosedProblem("What is it?", "18"))
         assert time.process_time() - start < 0.5
-        assert verdict is None or verdict.reward == 0.0 or piece in ("\\boxed{1}", "")
+        assert verdict is None or verdict.reward == 0.0
         assert verdict is None or len(verdict.reason) < 300
 
 
@@ -387,7 +424,9 @@ def test_every_real_ground_truth_passes_at_once() -> None:
     assert MATH.completion_of is not None
     for ground_truth in filter(None, truths):
         problem = PosedProblem("", ground_truth)
-        assert math(MATH.completion_of(problem), problem).reward == 1.0, ground_truth  # type: ignore[union-attr]
+        verdict = math(MATH.completion_of(problem), problem)
+        assert verdict is not None, ground_truth
+        assert verdict.reward == 1.0, ground_truth
     assert truths.count("") == 2
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from stages import sandbox
-from stages.sandbox import Ended, Limits, Sandbox, SandboxError, SandboxKind, require_strong, strongest
+from data_contracts.errors import SandboxError
+from stages.sandbox import Ended, Limits, Sandbox, SandboxKind, require_strong, strongest
 
 MODULES = ("stages.verifiers.code_values", "stages.verifiers.code_program")
 PROJECT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ def test_a_job_can_be_stopped(box: Sandbox) -> None:
     assert run(box, "print('again')")[0] == "again"
 
 
-def test_everything_ends_with_the_process_that_started_it(box: Sandbox) -> None:
+def test_everything_ends_with_the_process_that_started_it(box: Sandbox, tmp_path: Path) -> None:
     code = f"""
 import os, sys
 from stages.sandbox import Limits, Sandbox
@@ -165,7 +166,11 @@ box.start("stages.verifiers.code_program:run_script", [payload, os.memfd_create(
 sys.stdin.read()
 """
     child = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert child.stdout is not None
     assert child.stdout.read(1) == b"1"
