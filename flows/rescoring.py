@@ -24,7 +24,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 
 from data_contracts.canonical import fingerprint
-from data_contracts.errors import DataError, RecipeError, StageError
+from data_contracts.errors import DataError, RecipeError, ServerError, StageError
 from data_contracts.rows import RowKind
 from flows.data.records import DataStep, record_version
 from flows.data.rollouts import (
@@ -120,13 +120,7 @@ def rescore(
     rows, numbers = rows.filter(pa.array(~withdrawn)), np.flatnonzero(~withdrawn)
     handed_over = time.monotonic()
     chunks = chunks_to_judge(version, rows, numbers, _CHUNK_ROWS)
-    judged: list[bytes] = []
-    tell = on_progress.get()
-    tell(0, rows.num_rows)
-    for verdicts_of_chunk in _judged(chunks, added):
-        judged.append(verdicts_of_chunk)
-        tell(min(len(judged) * _CHUNK_ROWS, rows.num_rows), rows.num_rows)
-    verdicts = join_verdicts(judged)
+    verdicts = join_verdicts(list(_judged(chunks, added, rows.num_rows)))
     seconds = time.monotonic() - handed_over
     has_verdict = verdicts["reward"].is_valid()
     failures = verdicts["reason"].filter(verdicts["reward"].is_null()).to_pylist()
@@ -187,15 +181,26 @@ def judge(chunk: bytes, added: dict[str, str]) -> bytes:
     return write_verdicts(outcomes)
 
 
-def _judged(chunks: Sequence[bytes], added: dict[str, str]) -> Iterator[bytes]:
-    """The verdicts of every chunk, in order."""
-    waiting: deque[PrefectFuture[bytes]] = deque()
-    for chunk in chunks:
-        waiting.append(judge.submit(chunk, added))
-        if len(waiting) == _MOST_WAITING:
-            yield waiting.popleft().result()
-    while waiting:
+def _judged(chunks: Sequence[bytes], added: dict[str, str], num_rows: int) -> Iterator[bytes]:
+    """The verdicts of every chunk, in order. Raises ServerError where no cluster answers."""
+    tell = on_progress.get()
+    tell(0, num_rows)
+    waiting = deque(_handed_over(chunk, added) for chunk in chunks[:_MOST_WAITING])
+    for number in range(len(chunks)):
         yield waiting.popleft().result()
+        tell(min((number + 1) * _CHUNK_ROWS, num_rows), num_rows)
+        waiting.extend(_handed_over(chunk, added) for chunk in chunks[number + _MOST_WAITING :][:1])
+
+
+def _handed_over(chunk: bytes, added: dict[str, str]) -> PrefectFuture[bytes]:
+    try:
+        return judge.submit(chunk, added)
+    except OSError as error:
+        raise ServerError(
+            f"The cluster cannot be reached: {error}.",
+            "a scheduler that answers",
+            "Check the address, or leave it out: a cluster of this machine's cores is started then.",
+        ) from error
 
 
 def _require_verifiers(rows: pa.Table, catalog: Catalog, arguments: str | None) -> None:

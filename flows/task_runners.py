@@ -4,6 +4,7 @@ Workers of a cluster import Burnish, so it is installed there, in the version it
 Prefect's server, so theirs is one that they can reach: PREFECT_API_URL names it.
 """
 
+import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,15 +54,16 @@ def task_runner(name: RunnerName, address: str | None, scratch: Path) -> Any:
 
     if address is not None:
         return DaskTaskRunner(address=address, client_kwargs={"timeout": _CONNECT_SECONDS})
-    from flows.dask_worker import OneCore
+    from flows.dask_worker import LocalWorker
 
     return DaskTaskRunner(
         cluster_kwargs={
-            "n_workers": max(2, len(os.sched_getaffinity(0))),
+            "n_workers": max(2, len(os.sched_getaffinity(0))),  # while one starts again another works
             "threads_per_worker": 1,
             "host": "127.0.0.1",
             "dashboard_address": None,
             "local_directory": str(scratch),
-            "plugins": (OneCore(),),
+            "silence_logs": logging.ERROR,
+            "plugins": (LocalWorker(),),
         }
     )

@@ -2,22 +2,19 @@
 
 import json as json_library
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
 from rich.table import Table
 
-from data_contracts.errors import DataError, RecipeError
+from data_contracts.errors import RecipeError
 from data_contracts.rows import RowKind
 from flows.cli.context import plain_text, print_json
-from flows.cli.data_context import DataContext, open_data, require_new_name, rows_line
+from flows.cli.data_context import open_data, require_new_name, rows_line
+from flows.cli.import_view import print_mapping, print_reasons, show_report
 from flows.cli.run_commands import Json
-
-if TYPE_CHECKING:
-    from flows.data.imports import ImportReport
-    from infra.intake.shapes import Mapping
+from flows.cli.verifier_options import Added, Sandbox, read_added
 
 _SHOWN = 20
 
@@ -42,6 +39,8 @@ def import_rows(
     origin: Annotated[str, Parameter(help="Where the data comes from; kept in the data card.")] = "",
     model: Annotated[Path | None, Parameter(help="A model directory, whose tokenizer counts tokens.")] = None,
     max_tokens: Annotated[int | None, Parameter(help="Refuse longer rows.", validator=Number(gte=1))] = None,
+    add: Added = (),
+    sandbox: Sandbox = "strong",
     prove: Annotated[bool, Parameter(help="Ask each verifier about each ground truth.")] = True,
     dry_run: Annotated[bool, Parameter(negative=(), help="Only show the mapping.")] = False,
     json: Json = False,
@@ -59,16 +58,27 @@ def import_rows(
         burnish data import good "select * from 'rows.parquet' where score > 3"
     """
     require_new_name(name)
+    _require_used(verifier, arguments, model, max_tokens)
     from flows.data.imports import ImportOptions, Target, choose_mapping, import_dataset, open_source
 
     options = ImportOptions(
-        kind, _read_maps(map), verifier, arguments, licence, origin, model, max_tokens, prove
+        kind=kind,
+        maps=_read_maps(map),
+        verifier=verifier,
+        arguments=arguments,
+        licence=licence,
+        origin=origin,
+        model=model,
+        max_tokens=max_tokens,
+        check_ground_truth=prove,
+        added=read_added(add),
+        sandbox=sandbox,
     )
     found = open_source(source, Path.cwd())
     mapping = choose_mapping(found, options)
     context = open_data()
     if not json:
-        _print_mapping(context.console, mapping)
+        print_mapping(context.console, mapping)
     if dry_run:
         if json:
             print_json({"shape": mapping.shape, "kind": mapping.kind, "mapping": mapping.columns})
@@ -81,7 +91,7 @@ def import_rows(
             options,
             lambda counts: line.show(counts.read, text=f"rows, {counts.quarantined} quarantined"),
         )
-    return _show_report(context, name, report, json)
+    return show_report(context, name, report, json)
 
 
 def quarantine(
@@ -135,7 +145,7 @@ def quarantine(
                 source,
                 lambda counts: line.show(counts.read, text=f"rows, {counts.accepted} pass"),
             )
-        return _show_report(context, name, report, json)
+        return show_report(context, name, report, json)
     rows, reasons = quarantined(context.warehouse, name, limit)
     if json:
         print_json(
@@ -154,85 +164,24 @@ def quarantine(
     for row in rows:
         table.add_row(plain_text(row.file), str(row.line), plain_text(row.reason), plain_text(row.row[:200]))
     context.console.print(table)
-    _print_reasons(context.console, "All of them, by reason", reasons)
+    print_reasons(context.console, "All of them, by reason", reasons)
     return 0
 
 
-def _show_report(context: DataContext, name: str, report: "ImportReport", json: bool) -> int:
-    published, counts = report.published, report.counts
-    if json:
-        print_json(
-            {
-                "version": str(published.version) if published else None,
-                "fingerprint": published.version.fingerprint if published else None,
-                "is_new": bool(published and published.is_new),
-                "read": counts.read,
-                "accepted": counts.accepted,
-                "quarantined": counts.quarantined,
-                "reasons": dict(report.reasons),
-                "warnings": dict(report.warnings),
-                "notes": report.notes,
-                "mapping": report.mapping.columns,
-                "seconds": report.seconds,
-            }
+def _require_used(verifier: str | None, arguments: str, model: Path | None, max_tokens: int | None) -> None:
+    """An option that would be ignored is a misunderstanding."""
+    if arguments != "{}" and verifier is None:
+        raise RecipeError(
+            "--arguments was given without --verifier.",
+            "the verifier whose arguments they are",
+            "Add --verifier NAME, or put the arguments into the rows.",
         )
-    console = Console(quiet=True) if json else context.console
-    console.print(
-        f"{counts.read:,} rows read = {counts.accepted:,} accepted + {counts.quarantined:,} quarantined,"
-        f" in {report.seconds:.1f} s",
-        highlight=False,
-        soft_wrap=True,
-    )
-    _print_reasons(console, f"Quarantined (burnish data quarantine {name})", report.reasons)
-    _print_reasons(console, "Kept, but worth knowing", report.warnings)
-    for note in report.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    if counts.read == 0:
-        raise DataError(f"The source of {name} has no rows.", "at least one row", "Check the file.")
-    if published is None:
-        raise DataError(
-            f"No row of {name} keeps its contract, so no version was made.",
-            f"{report.mapping.kind} rows",
-            f"See `burnish data quarantine {name}`; another --map or --kind may be what the file needs.",
+    if (model is None) != (max_tokens is None):
+        raise RecipeError(
+            f"{'--max-tokens' if model is None else '--model'} was given alone.",
+            "--model DIRECTORY, whose tokenizer counts, and --max-tokens N, above which a row is refused",
+            "Give both or none.",
         )
-    version = published.version
-    if published.is_new:
-        console.print(
-            f"[bold]{version}[/]: {version.num_rows:,} {version.kind} rows, {published.num_new_rows:,} of them new;"
-            f" fingerprint {version.fingerprint}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        console.print(f"Next: burnish data card {version}", highlight=False, soft_wrap=True)
-    else:
-        console.print(
-            f"The same rows as [bold]{version}[/]: no new version.", highlight=False, soft_wrap=True
-        )
-    return 0
-
-
-def _print_mapping(console: Console, mapping: "Mapping") -> None:
-    from infra.intake.shapes import describe
-
-    table = Table(title=f"Read as {mapping.shape} ({mapping.kind})", title_justify="left", box=None)
-    table.add_column("column", style="bold")
-    table.add_column("from", overflow="fold")
-    for column, expression in describe(mapping):
-        table.add_row(column, plain_text(expression))
-    console.print(table)
-    if mapping.dropped:
-        console.print(plain_text(f"Not kept: {', '.join(mapping.dropped)} (keep one with --map NAME=NAME)"))
-
-
-def _print_reasons(console: Console, title: str, reasons: dict[str, int]) -> None:
-    if not reasons:
-        return
-    table = Table(title=title, title_justify="left", box=None)
-    table.add_column("rows", justify="right")
-    table.add_column("reason", overflow="fold")
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1])[:_SHOWN]:
-        table.add_row(f"{count:,}", plain_text(reason))
-    console.print(table)
 
 
 def _read_maps(maps: tuple[str, ...]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from data_contracts.errors import DataError
 from flows.cli import verifier_audit
 from flows.cli.context import plain_console, print_json
 from flows.cli.run_commands import Json
-from flows.cli.verifier_options import Added, absolute_place, read_added
+from flows.cli.verifier_options import Added, Sandbox, absolute_place, read_added
 
 if TYPE_CHECKING:
     from stages.verifiers.submission import Outcome
@@ -77,6 +77,7 @@ def try_verifier(
     prompt: Annotated[str, Parameter(help="What was asked.")] = "",
     arguments: Arguments = "{}",
     add: Added = (),
+    sandbox: Sandbox = "strong",
     json: Json = False,
 ) -> None:
     """Give one completion its verdict.
@@ -90,7 +91,7 @@ def try_verifier(
     from stages.verifiers.submission import Submission
 
     text = sys.stdin.read() if completion == "-" else completion
-    with VerifierPool(Catalog(read_added(add)), num_workers=1) as pool:
+    with VerifierPool(Catalog(read_added(add), sandbox), num_workers=1) as pool:
         outcome = pool.verify(Submission(name, arguments, text, prompt, ground_truth))
     verdict = _verdict(outcome)
     if json:
@@ -121,6 +122,7 @@ def check(
         tuple[str, ...], Parameter(help="Of a problem to try it on; may be repeated.")
     ] = ("18",),
     arguments: Arguments = "{}",
+    sandbox: Sandbox = "strong",
     json: Json = False,
 ) -> int:
     """Try a verifier on problems of yours and on hostile completions. Exit code 1 when a promise is broken.
@@ -143,7 +145,10 @@ def check(
         }
         for truth in ground_truth
     ]
-    with VerifierPool(Catalog(own), num_workers=1) as pool, plain_console(stderr=True).status("Trying it…"):
+    with (
+        VerifierPool(Catalog(own, sandbox), num_workers=1) as pool,
+        plain_console(stderr=True).status("Trying it…"),
+    ):
         checks = check_verifier(problems, pool)
     if json:
         print_json([{"promise": each.promise, "fault": each.fault} for each in checks])

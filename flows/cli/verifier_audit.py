@@ -13,7 +13,7 @@ from data_contracts.rows import RowKind
 from flows.cli.context import plain_console, print_json
 from flows.cli.data_context import Reference, open_data, rows_line
 from flows.cli.run_commands import Json
-from flows.cli.verifier_options import Added, read_added
+from flows.cli.verifier_options import Added, Sandbox, read_added
 
 if TYPE_CHECKING:
     from stages.audit_report import AuditReport, Share, VerifierFindings
@@ -31,6 +31,7 @@ def audit(
     ] = None,
     seed: Annotated[int, Parameter(help="Of the sample that is fuzzed.")] = 0,
     add: Added = (),
+    sandbox: Sandbox = "strong",
     json: Json = False,
 ) -> int:
     """Show that a reward is right before a policy is trained on it. Exit code 1 where it is not.
@@ -56,7 +57,7 @@ def audit(
 
     config = AuditConfig.model_validate({"rows": str(version), "rewards": list(reward), "metric": metric})
     rows = context.warehouse.reader.read(version).to_pylist()
-    with VerifierPool(Catalog(read_added(add))) as pool, rows_line(str(version)) as line:
+    with VerifierPool(Catalog(read_added(add), sandbox)) as pool, rows_line(str(version)) as line:
         report = audit_rows(
             rows,
             config,

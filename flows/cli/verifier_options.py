@@ -1,12 +1,12 @@
 """Options that several commands about verifiers share."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from data_contracts.errors import RecipeError
+from data_contracts.stage_configs import Containment
 
 Added = Annotated[
     tuple[str, ...],
@@ -18,7 +18,13 @@ Added = Annotated[
 ]
 
 
-def read_added(pairs: tuple[str, ...]) -> Mapping[str, str]:
+Sandbox = Annotated[
+    Containment,
+    Parameter(help="What programs run in: strong, or limited (no more than limits of resources)."),
+]
+
+
+def read_added(pairs: tuple[str, ...]) -> dict[str, str]:
     """Verifiers of one's own by name. Raises RecipeError for what is no NAME=PLACE."""
     added: dict[str, str] = {}
     for pair in pairs:

@@ -4,12 +4,15 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.table import Table
 
-from flows.cli.data_context import Reference, open_data, require_new_name, rows_line
+from data_contracts.errors import Interrupted
+from flows.cli.context import plain_console, print_json
+from flows.cli.data_context import Reference, open_data, print_made, require_new_name, rows_line
 from flows.cli.run_commands import Json
 from flows.cli.verifier_app import Added, read_added
 from flows.task_runners import RunnerName, require_runner, task_runner
@@ -17,9 +20,7 @@ from infra.environment import run_environment
 from infra.run_server import run_server
 
 if TYPE_CHECKING:
-    pass
-
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+    from flows.rescoring import Rescored
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 """Ray asks for this before it says anything to its makers; Dask says nothing to anybody."""
@@ -56,7 +57,7 @@ def rescore(
     For example:
 
         burnish verifier rescore tiny.sft_check
-        burnish verifier rescore tiny.sft_check@1 --verifier math_expression --to by_math
+        burnish verifier rescore tiny.sft_check@1 --verifier math --to by_math
         burnish verifier rescore samples --add mine=my_verifier.py:LAST_WORD --verifier mine --to by_mine
         burnish verifier rescore samples --runner dask --address tcp://10.0.0.5:8786
     """
@@ -81,7 +82,12 @@ def rescore(
         scratch = stack.enter_context(tempfile.TemporaryDirectory(dir=context.home.work_dir))
         flow = rescoring.rescore.with_options(task_runner=task_runner(runner, address, Path(scratch)))
         rescoring.on_progress.set(stack.enter_context(rows_line("Judging")).show)
-        rescored: Rescored = flow(str(version), to or version.name, verifier, arguments, added)
+        try:
+            rescored: Rescored = flow(str(version), to or version.name, verifier, arguments, added)
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(
+                "The rescoring was stopped.", "", "No version was made: run it again."
+            ) from interrupt
     if json:
         print_json(_document(rescored))
         return

@@ -94,9 +94,8 @@ def fix_quarantine(
         published = publisher.publish(Origin("", document), after, replacement) if fruitful else None
     _record_fixes(target)
     warnings = sum((one.checks.warnings for one in ready), Counter[str]())
-    notes = [note for one in ready for note in one.checks.notes]
     seconds = time.monotonic() - began
-    return ImportReport(published, counts, ready[-1].mapping, reasons, warnings, notes, seconds)
+    return ImportReport(published, counts, ready[-1].mapping, reasons, warnings, [], seconds)
 
 
 class _Round:
@@ -206,6 +205,8 @@ def _options(quarantine: Quarantine, maps: dict[str, str]) -> ImportOptions:
         model=Path(given["model"]) if given["model"] else None,
         max_tokens=given["max_tokens"],
         check_ground_truth=given["check_ground_truth"],
+        added=given["added"],
+        sandbox=given["sandbox"],
     )
 
 

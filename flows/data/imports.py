@@ -18,9 +18,10 @@ import xxhash
 from data_contracts.canonical import fingerprint
 from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
+from data_contracts.stage_configs import Containment
 from flows.data.hub import is_hub_id, read_hub
 from flows.data.records import DataStep, record_version
-from flows.data.row_checks import Check, GroundTruthCheck, LengthCheck, ScheduleCheck, verifiers_named_by
+from flows.data.row_checks import Check, GroundTruthCheck, LengthCheck, ScheduleCheck
 from infra.intake.arrow_columns import rows_as_json
 from infra.intake.batches import RawBatch
 from infra.intake.files import find_files
@@ -35,7 +36,8 @@ from infra.ledger import Ledger
 from infra.warehouse.committing import Origin, Published
 from infra.warehouse.quarantine import Quarantines, QuarantineWriter
 from infra.warehouse.warehouse import Warehouse
-from stages.verifiers.catalog import require_verifier
+from stages.verifiers.catalog import Catalog
+from stages.verifiers.pool import shared_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class ImportOptions:
     model: Path | None = None
     max_tokens: int | None = None
     check_ground_truth: bool = True
+    added: dict[str, str] = field(default_factory=dict[str, str])
+    """Verifiers of the person's own: where their records are."""
+
+    sandbox: Containment = "strong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def choose_mapping(source: Source, options: ImportOptions) -> Mapping:
     Raises DataError or RecipeError, also for a verifier or arguments that no row could be judged by.
     """
     if options.verifier is not None:
-        require_verifier(options.verifier, options.arguments)
+        Catalog(options.added).arguments(options.verifier, options.arguments)
     if options.maps:
         return custom_mapping(source.schema, options.kind, options.maps)
     found = recognise(source.schema, options.kind)
@@ -150,7 +156,6 @@ def import_dataset(
                 **asdict(counts),
                 "reasons": dict(quarantine.reasons),
                 "warnings": dict(checks.warnings),
-                "notes": checks.notes,
             }
             identity = {key: document[key] for key in ("command", "mapping", "files", "options")}
             published = (
@@ -163,7 +168,7 @@ def import_dataset(
         fixed = store.add(name, published, quarantine, document)
     finally:
         quarantine.abandon()
-    notes = checks.notes
+    notes: list[str] = []
     if fixed is not None:
         notes.append(
             f"These bad rows were fixed before: {fixed} has those that passed, the quarantine the others"
@@ -176,28 +181,17 @@ class Checks:
 
     def __init__(self, mapping: Mapping, options: ImportOptions) -> None:
         self._schedule = ScheduleCheck()
-        self._truth = GroundTruthCheck(verifiers_named_by(mapping.columns.get("verifier")))
         self.all: tuple[Check, ...] = ()
         if mapping.kind is RowKind.problems:
-            self.all += (self._schedule, *([self._truth] if options.check_ground_truth else []))
-        if options.max_tokens is not None:
-            if options.model is None:
-                raise DataError(
-                    "A length in tokens was given without a model.",
-                    "--model DIRECTORY, whose tokenizer counts",
-                )
+            self.all += (self._schedule,)
+            if options.check_ground_truth:
+                self.all += (GroundTruthCheck(shared_pool(options.added, options.sandbox)),)
+        if options.max_tokens is not None and options.model is not None:
             self.all += (LengthCheck(options.model, options.max_tokens),)
 
     @property
     def warnings(self) -> Counter[str]:
         return self._schedule.warnings
-
-    @property
-    def notes(self) -> list[str]:
-        return [
-            f"{count} ground truths were not proven: this version of Burnish has no verifier {verifier}"
-            for verifier, count in sorted(self._truth.skipped.items())
-        ]
 
 
 def _document(source: Source, mapping: Mapping, options: ImportOptions) -> dict[str, Any]:

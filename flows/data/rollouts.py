@@ -106,10 +106,11 @@ def _judged(version: DatasetVersion, rows: pa.Table) -> pa.Table:
 
 
 def _require_judgeable(version: DatasetVersion, judged: pa.Table) -> None:
-    columns: dict[str, Any] = {name: judged[name] for name in _JUDGED.names}
-    messages = judged["prompt"].combine_chunks().flatten()
-    columns["content of prompt"] = messages.combine_chunks().field("content")
-    if empty := [name for name, column in columns.items() if column.null_count]:
+    empty = [name for name in _JUDGED.names if judged[name].null_count]
+    contents = [chunk.flatten().flatten()[1] for chunk in judged["prompt"].chunks]
+    if any(content.null_count for content in contents):
+        empty.append("content in prompt")
+    if empty:
         raise DataError(
             f"{version} has rows without {', '.join(empty)}.",
             "a value in every row",

@@ -10,9 +10,8 @@ from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
 from infra.intake.schedule_checks import schedule_findings
 from infra.warehouse.quarantine import reason_class
-from stages.verifiers.catalog import VERIFIERS
 from stages.verifiers.ground_truths import ground_truth_faults
-from stages.verifiers.pool import shared_pool
+from stages.verifiers.pool import VerifierPool
 
 Check = Callable[[RowKind, pa.Table], pa.Array]
 
@@ -20,20 +19,15 @@ Check = Callable[[RowKind, pa.Table], pa.Array]
 class GroundTruthCheck:
     """A problem's own ground truth must get reward 1 from its verifier, or no policy could ever be right."""
 
-    def __init__(self, unproven: frozenset[str]) -> None:
-        """`unproven` are verifiers that a known shape names and that are not there to ask."""
-        self._unproven = unproven
-        self.skipped: Counter[str] = Counter()
+    def __init__(self, pool: VerifierPool) -> None:
+        self._pool = pool
 
     def __call__(self, kind: RowKind, rows: pa.Table) -> pa.Array:
         if kind is not RowKind.problems:
             return _all_fine(rows)
         problems = rows.select(["prompt", "ground_truth", "verifier", "arguments"]).to_pylist()
-        asked = [problem for problem in problems if problem["verifier"] not in self._unproven]
-        faults = iter(ground_truth_faults(asked, shared_pool()))
-        self.skipped.update(row["verifier"] for row in problems if row["verifier"] in self._unproven)
-        found = [None if row["verifier"] in self._unproven else next(faults) for row in problems]
-        return pa.array([fault and fault.found for fault in found], pa.string())
+        faults = ground_truth_faults(problems, self._pool)
+        return pa.array([fault and fault.found for fault in faults], pa.string())
 
 
 class ScheduleCheck:
@@ -76,12 +70,6 @@ class LengthCheck:
         return pa.array(
             [f"has {n} tokens, more than {limit}" if n > limit else None for n in lengths], pa.string()
         )
-
-
-def verifiers_named_by(expression: str | None) -> frozenset[str]:
-    """Verifiers that a shape's mapping names outright and that this version of Burnish does not have."""
-    name = (expression or "").strip("'")
-    return frozenset({name} if name.isidentifier() and name not in VERIFIERS else ())
 
 
 def _conversations(kind: RowKind, rows: pa.Table) -> list[list[list[dict[str, str]]]]:

@@ -39,7 +39,7 @@ def _gsm8k(schema: pa.Schema) -> dict[str, str] | None:
     return {
         "prompt": _asked("question"),
         "ground_truth": f"replace({final}, ',', '')",
-        "verifier": "'exact_number'",
+        "verifier": "'gsm8k'",
     }
 
 
@@ -54,7 +54,7 @@ def _verl(schema: pa.Schema) -> dict[str, str] | None:
     return {
         "prompt": quoted("prompt") if has_turns(schema, "prompt") else prompt,
         "ground_truth": truth if is_text(rewarded.field("ground_truth").type) else f"{truth}::varchar",
-        "verifier": "'math_expression'",
+        "verifier": "'math'",
     }
 
 
@@ -64,7 +64,7 @@ def _math500(schema: pa.Schema) -> dict[str, str] | None:
     columns = {
         "prompt": _asked("problem"),
         "ground_truth": quoted("answer"),
-        "verifier": "'math_expression'",
+        "verifier": "'math'",
     }
     if has_text(schema, "unique_id"):
         columns["problem_id"] = quoted("unique_id")

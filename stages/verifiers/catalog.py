@@ -24,9 +24,11 @@ from stages.verifiers.composite import COMPOSITE
 from stages.verifiers.exact_match import EXACT_MATCH
 from stages.verifiers.exact_number import EXACT_NUMBER
 from stages.verifiers.format import FORMAT
+from stages.verifiers.gsm8k import GSM8K
+from stages.verifiers.ifeval import IFEVAL
 from stages.verifiers.json_schema import JSON_SCHEMA
 from stages.verifiers.length import LENGTH
-from stages.verifiers.math_expression import MATH_EXPRESSION
+from stages.verifiers.math_answer import MATH
 from stages.verifiers.multiple_choice import MULTIPLE_CHOICE
 from stages.verifiers.reading import shortened
 from stages.verifiers.regex_match import REGEX_MATCH
@@ -43,11 +45,13 @@ VERIFIERS: dict[str, Verifier] = {
     "exact_match": EXACT_MATCH,
     "exact_number": EXACT_NUMBER,
     "format": FORMAT,
+    "gsm8k": GSM8K,
+    "ifeval": IFEVAL,
     "json_schema": JSON_SCHEMA,
-    "math_expression": MATH_EXPRESSION,
+    "length": LENGTH,
+    "math": MATH,
     "multiple_choice": MULTIPLE_CHOICE,
     "regex_match": REGEX_MATCH,
-    "length": LENGTH,
     "repetition": REPETITION,
     "schedule": SCHEDULE,
     "schedule_original": SCHEDULE_ORIGINAL,
@@ -194,8 +198,3 @@ def _installed() -> dict[str, str]:
 @cache
 def _adapter(arguments: type) -> TypeAdapter[Any]:
     return TypeAdapter(arguments)
-
-
-def require_verifier(name: str, arguments_json: str) -> None:
-    """There is such a verifier, and it takes these arguments. Raises RecipeError or DataError."""
-    Catalog().arguments(name, arguments_json)

@@ -64,6 +64,7 @@ def _ground_truth(problem: PosedProblem) -> str:
 
 
 GSM8K = Verifier(
+    second="math",
     summary="the number a word problem's completion ends with",
     quick=gsm8k,
     completion_of=_ground_truth,

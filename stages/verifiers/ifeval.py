@@ -180,6 +180,8 @@ def _first_fault(error: ValueError) -> str:
 
 
 IFEVAL = Verifier(
+    summary="instructions that can be checked, all 25 kinds of IFEval",
+    answers="constraints",
     quick=ifeval,
     thorough="stages.verifiers.ifeval_language:ifeval_with_languages",
     arguments=IfevalArguments,

@@ -368,7 +368,7 @@ def test_hostile_text_reaches_the_terminal_escaped(terminal: Terminal) -> None:
 
 def test_a_fix_gives_the_text_back_as_it_stood_and_each_import_its_own_verifier(terminal: Terminal) -> None:
     text = "a\u2028b\u0085c"
-    for name, verifier, prompt in (("1", "exact_number", text), ("2", "math_expression", "q")):
+    for name, verifier, prompt in (("1", "exact_number", text), ("2", "math", "q")):
         rows = [{"prompt": prompt, "ground_truth": ""}, {"prompt": f"good {name}", "ground_truth": "4"}]
         terminal.type("import", "sums", terminal.write(f"{name}.jsonl", rows), "--verifier", verifier)
     terminal.type("quarantine", "sums", "--export", "bad.jsonl")
@@ -378,7 +378,7 @@ def test_a_fix_gives_the_text_back_as_it_stood_and_each_import_its_own_verifier(
     Path("bad.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     assert terminal.json("quarantine", "sums", "--fix", "--source", "bad.jsonl")["accepted"] == 2
     fixed = {row["prompt"][0]["content"]: row["verifier"] for row in terminal.rows("sums")[1:]}
-    assert fixed == {text: "exact_number", "q": "math_expression"}
+    assert fixed == {text: "exact_number", "q": "math"}
 
 
 def test_a_damaged_quarantine_is_found_and_a_damaged_card_made_again(terminal: Terminal) -> None:

@@ -145,7 +145,7 @@ SHAPES: dict[str, tuple[Row, str, Row]] = {
     "GSM8K": (
         {"question": "1+2", "answer": "Add.\n#### 1,003"},
         "GSM8K",
-        problem("1003", "exact_number"),
+        problem("1003", "gsm8k"),
     ),
     "verl": (
         {
@@ -156,7 +156,7 @@ SHAPES: dict[str, tuple[Row, str, Row]] = {
             "extra_info": {"index": 0},
         },
         "verl",
-        problem("\\frac12", "math_expression", source="math"),
+        problem("\\frac12", "math", source="math"),
     ),
     "MATH-500": (
         {
@@ -168,7 +168,7 @@ SHAPES: dict[str, tuple[Row, str, Row]] = {
             "unique_id": "a/1",
         },
         "MATH-500",
-        problem("3", "math_expression", problem_id="a/1", level="2", subject="Algebra"),
+        problem("3", "math", problem_id="a/1", level="2", subject="Algebra"),
     ),
     "IFEval": (
         {"key": 5, "prompt": "1+2", "instruction_id_list": ["a:b", "c"], "kwargs": '[{"n": 1}, {}]'},

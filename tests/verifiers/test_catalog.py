@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from data_contracts.errors import DataError, GroundTruthError, RecipeError
-from stages.verifiers.catalog import Catalog, require_verifier
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.ground_truths import Row, ground_truth_faults, require_gradable
 from stages.verifiers.pool import VerifierPool
 from stages.verifiers.submission import Submission
@@ -28,7 +28,7 @@ def pool() -> Iterator[VerifierPool]:
 
 def test_an_unknown_verifier_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="Did you mean exact_number"):
-        require_verifier("exact_nubmer", "{}")
+        Catalog().arguments("exact_nubmer", "{}")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_solvable_problems_pass(pool: VerifierPool) -> None:
     require_gradable(
         [
             make_problem("exact_number", "1,200"),
-            make_problem("math_expression", r"\left( 3, \frac{\pi}{2} \right)"),
-            make_problem("math_expression", "x=5"),
+            make_problem("math", r"\left( 3, \frac{\pi}{2} \right)"),
+            make_problem("math", "x=5"),
             make_problem("format", "", '{"ends_with": "."}'),
         ],
         pool,
@@ -73,10 +73,8 @@ def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth(po
 
 
 def test_a_ground_truth_its_own_verifier_rejects_is_refused_with_the_reason(pool: VerifierPool) -> None:
-    with pytest.raises(
-        GroundTruthError, match=r"Row 1.*math_expression.*'\}\{' gets reward 0 \(no final answer"
-    ):
-        require_gradable([make_problem("math_expression", "}{")], pool)
+    with pytest.raises(GroundTruthError, match=r"Row 1.*math.*'\}\{' gets reward 0 \(an empty final answer"):
+        require_gradable([make_problem("math", "}{")], pool)
 
 
 def test_bad_arguments_are_found_before_any_completion_and_name_the_row(pool: VerifierPool) -> None:
@@ -88,7 +86,7 @@ def test_every_fault_is_found_beside_the_problems_that_are_fine(pool: VerifierPo
     rows = [
         make_problem("exact_number"),
         make_problem("no_such"),
-        make_problem("math_expression", r"\frac{1}{2}"),
+        make_problem("math", r"\frac{1}{2}"),
         make_problem("exact_number", "x"),
     ]
     faults = ground_truth_faults(rows, pool)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from data_contracts.model_verifiers import JudgeSettings
 from data_contracts.verdict import PosedProblem
 from stages.verifiers.judge import Judge, JudgeLimitError, NoVerdictError
-from data_contracts.model_verifiers import JudgeSettings
 
 GOOD = '{"score": 7, "reason": "Clear."}'
 PROBLEM = PosedProblem("Explain tides.", "The Moon pulls.")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from data_contracts.errors import DataError, GroundTruthError
 from data_contracts.verdict import PosedProblem
-from stages.verifiers.multiple_choice import LETTERS, boxed_letter, multiple_choice
+from stages.verifiers.multiple_choice import boxed_letter, multiple_choice
+from stages.verifiers.option_letters import LETTERS
 
 CITIES = ["Paris", "London", "Rome", "Oslo"]
 LONDON = PosedProblem("Which city lies on the Thames?", "B")

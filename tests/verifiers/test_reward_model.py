@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForSequenceClassification
 
 from data_contracts.errors import DataError, StageError
+from data_contracts.model_verifiers import RewardModelSettings
 from data_contracts.verdict import PosedProblem
 from stages.tiny_model import build_tokenizer
-from data_contracts.model_verifiers import RewardModelSettings
 from stages.verifiers.reward_model import RewardModel
 
 PROMPTS = ["What is 2 + 2?", "Name a city.", "Say yes."]

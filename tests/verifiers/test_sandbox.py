@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import sandbox
 from data_contracts.errors import SandboxError
+from stages import sandbox
 from stages.sandbox import Ended, Limits, Sandbox, SandboxKind, require_strong, strongest
 
 MODULES = ("stages.verifiers.code_values", "stages.verifiers.code_program")
