@@ -119,7 +119,10 @@ def _stages(files: OwnFiles, counts: dict[str, int]) -> list[str]:
         lines += _sft(rate, "epochs: 2" if files.base else "steps: 100", _batch(counts["examples"] // 2, 64))
         start = "sft"
     if files.problems:
-        lines += _check("check", start)
+        lines += [
+            "  audit: {kind: audit, rows: [problems]} # is the reward right? before training is paid by it",
+            *_check("check", start),
+        ]
     if files.problems or files.pairs:
         rows = ", ".join(
             [*(["preferences"] if files.problems else []), *(["given_pairs"] if files.pairs else [])]
@@ -156,7 +159,7 @@ def _sft(rate: str, length: str, batch: int) -> list[str]:
 def _check(name: str, start: str) -> list[str]:
     return [
         f"  {name}: # the verified-reward task: sample, judge, keep every completion with its reason",
-        f"    {{kind: verify, start: {start}, rows: [problems], samples: 8, max_completion_length: 256}}",
+        f"    {{kind: verify, start: {start}, rows: [audit], samples: 8, max_completion_length: 256}}",
     ]
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from data_contracts.errors import DataError
+from data_contracts.verdict import PosedProblem
 from stages.arithmetic import Split, generate_examples, generate_problems, split_of, work_out
 from stages.verifiers.exact_number import exact_number
 
@@ -29,7 +30,10 @@ def _operands(prompt: str) -> tuple[int, int]:
 
 def test_every_completion_ends_in_the_right_sum() -> None:
     for row in generate_examples(500, "train", worked=0.5, seed=1):
-        assert exact_number(row["completion"], str(sum(_operands(row["prompt"])))).reward == 1.0
+        assert (
+            exact_number(row["completion"], PosedProblem("", str(sum(_operands(row["prompt"]))))).reward
+            == 1.0
+        )
 
 
 def test_problems_state_their_sum_and_come_in_three_digits() -> None:

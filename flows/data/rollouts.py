@@ -5,7 +5,7 @@ not walk through them in search of futures, and workers need no storage in commo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,10 @@ def read_rollouts(
 
 def chunks_to_judge(
     version: DatasetVersion, rows: pa.Table, numbers: NDArray[np.int64], size: int
-) -> list[bytes]:
+) -> Iterator[bytes]:
     """What verifiers need of `rows` of a version, `size` rows a chunk; `row` is their number in the version."""
     judged = _judged(version, rows).append_column("row", pa.array(numbers))
-    return [_written(judged.slice(start, size)) for start in range(0, rows.num_rows, size)]
+    return (_written(judged.slice(start, size)) for start in range(0, rows.num_rows, size))
 
 
 def read_chunk(chunk: bytes) -> list[dict[str, Any]]:

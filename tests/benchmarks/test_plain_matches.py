@@ -23,6 +23,7 @@ from data_contracts.jobs import ModelInput, RowsInput, StageJob
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, PairsConfig, SamplingConfig, SelectConfig, VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
+from data_contracts.verdict import PosedProblem
 from flows.nodes import make_nodes
 from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, read_recipe
@@ -82,7 +83,8 @@ def _script(step: run.Step) -> ModuleType:
 
 def test_the_steps_are_the_recipes_nodes(recipe: Recipe, arguments: dict[str, argparse.Namespace]) -> None:
     nodes = make_nodes(recipe, SOURCES)
-    assert set(arguments) - {"data", "comparison"} == {n.name for n in nodes if n.kind != "dataset"}
+    made = {n.name for n in nodes if n.kind not in ("dataset", "audit")}
+    assert set(arguments) - {"data", "comparison"} == made
 
 
 def test_every_step_reads_what_earlier_ones_wrote(recipe: Recipe, tmp_path: Path) -> None:
@@ -246,7 +248,14 @@ def _row(kind: RowKind, position: int) -> dict[str, Any]:
         return {"messages": [*prompt, _message("assistant", truth)]}
     if kind is RowKind.pairs:
         return {"prompt": prompt, "chosen": truth, "rejected": "0"}
-    return {"prompt": prompt, "ground_truth": truth, "verifier": "exact_number", "arguments": "{}"}
+    return {
+        "problem_id": truth,
+        "prompt": prompt,
+        "ground_truth": truth,
+        "verifier": "exact_number",
+        "arguments": "{}",
+        "source": "sums",
+    }
 
 
 def _message(role: str, content: str) -> dict[str, str]:
@@ -313,7 +322,7 @@ def test_rewards_are_the_same_for_what_a_model_may_write() -> None:
     right = 0
     for _ in range(20_000):
         text = "".join(rng.choices(pieces, k=rng.randint(0, 7)))
-        verdict = exact_number(text, "632").reward
+        verdict = exact_number(text, PosedProblem("", "632")).reward
         assert reward.exact_number(text, "632") == verdict, text
         right += verdict == 1.0
     assert right > 1000

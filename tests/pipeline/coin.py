@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 NAME = "coin"
 DATASETS = ("tosses", "calls", "held_out")
 MODELS = ("base", "sft", "dpo", "grpo")
-ROW_STAGES = ("sft_check", "preferences", "dpo_check", "band")
+ROW_STAGES = ("audit", "sft_check", "preferences", "dpo_check", "band")
 EVALUATIONS = tuple(f"{model}.evaluate" for model in MODELS)
 NODES = (*DATASETS, *MODELS, *ROW_STAGES, *EVALUATIONS)
 NUM_HELD_OUT, NUM_SAMPLES = 12, 4
@@ -31,12 +31,13 @@ datasets:
   held_out: {path: held_out.parquet, verifier: exact_number}
 stages:
   sft: {kind: sft, start: base, rows: [tosses], learning_rate: 4e-3, steps: 8, global_batch: 16, max_length: 32}
-  sft_check: {kind: verify, start: sft, rows: [calls], samples: 8, max_completion_length: 3}
+  audit: {kind: audit, rows: [calls]}
+  sft_check: {kind: verify, start: sft, rows: [audit], samples: 8, max_completion_length: 3}
   preferences: {kind: pairs, rows: [sft_check]}
   dpo:
     {kind: dpo, start: sft, rows: [preferences], beta: 5, learning_rate: 1e-4, epochs: 1, global_batch: 8,
      max_length: 32}
-  dpo_check: {kind: verify, start: dpo, rows: [calls], samples: 4, max_completion_length: 3}
+  dpo_check: {kind: verify, start: dpo, rows: [audit], samples: 4, max_completion_length: 3}
   band: {kind: select, rows: [dpo_check], pass_rate: [0.1, 0.9]}
   grpo:
     {kind: grpo, start: dpo, rows: [band], learning_rate: 1e-3, steps: 2, prompts_per_step: 4, group_size: 4,

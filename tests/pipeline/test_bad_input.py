@@ -43,7 +43,6 @@ def refused(shell: Shell, recipe: Path, *arguments: str, parts: list[str]) -> Ou
         assert part in outcome.text, outcome.text
     assert "Traceback" not in outcome.text
     assert kept(home) == []
-    assert outcome.seconds < 5, "refused before anything computes"
     return outcome
 
 

@@ -24,6 +24,7 @@ from flows.task_runners import RunnerName, require_runner, task_runner
 from infra.environment import run_environment
 from infra.home import Home, open_home
 from infra.ledger import Ledger
+from infra.records import Withdrawal
 from infra.run_server import run_server
 from infra.warehouse.warehouse import Warehouse
 from stages.comparison import wilson_interval
@@ -48,11 +49,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         for name, value in run_environment(home, {}, needs_hub=False).items():
             patch.setenv(name, value)
         patch.setenv("PREFECT_API_URL", server.api_url)
-        patch.setenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "")
-        from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+        from prefect import settings
 
         server.wait_until_it_answers()
-        with temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home.path / "prefect"}):
+        here = {
+            settings.PREFECT_API_URL: server.api_url,
+            settings.PREFECT_HOME: home.path / "prefect",
+            settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a flow ends when its heart has beaten
+        }
+        with settings.temporary_settings(here):
             yield home
 
 
@@ -144,9 +149,9 @@ def test_the_same_verdicts_make_no_second_version(home: Home, rescore: Rescore) 
 
 def test_another_verifier_is_named_by_the_rows_it_judged(home: Home, rescore: Rescore) -> None:
     warehouse = _publish(home, "other", arguments={3: '{"of": "another verifier"}'})
-    rescore("other", "by_math", "math_expression")
-    assert {(row["verifier"], row["arguments"]) for row in _rows(warehouse, "by_math")} == {
-        ("math_expression", "{}")
+    rescore("other", "by_text", "exact_match")
+    assert {(row["verifier"], row["arguments"]) for row in _rows(warehouse, "by_text")} == {
+        ("exact_match", "{}")
     }
     assert [row["verifier"] for row in _rows(warehouse, "other")] == ["exact_number"] * NUM_ROWS
 
@@ -186,17 +191,31 @@ def test_rows_whose_verifier_fails_stay_out_and_are_counted(home: Home, rescore:
     assert kept == [f"p{number}" for number in range(NUM_ROWS) if number not in (7, 50)]
 
 
+def test_withdrawn_rows_are_neither_judged_nor_kept_and_the_others_keep_their_numbers(
+    home: Home, rescore: Rescore
+) -> None:
+    changes = {"source": {5: "leaked"}, "ground_truth": {5: "uncheckable", 37: "uncheckable"}}
+    warehouse = _publish(home, "leaky", **changes)
+    withdrawal = Withdrawal(0.0, "source leaked", "leaked", b"", "tester", "a leak", (), ())
+    Ledger(home.ledger_path).withdraw(withdrawal)
+    rescored = rescore("leaky", "no_leak", "exact_match")
+    assert (rescored.withdrawn, rescored.num_rows) == (1, NUM_ROWS - 1)
+    assert "p5" not in [row["problem_id"] for row in _rows(warehouse, "no_leak")]
+    with pytest.raises(GroundTruthError, match=r"^Row 37: "):
+        rescore("leaky", "no_leak", "telling", added=TELLING)
+
+
 def test_too_many_failures_make_no_version(home: Home, rescore: Rescore) -> None:
     """One per cent of the rows, or of 200 where there are fewer."""
     warehouse = _publish(home, "too_many", completion=dict.fromkeys((7, 8, 50), "raise"))
-    with pytest.raises(StageError, match="3 of 60 verdicts.*of its own making"):
+    with pytest.raises(StageError, match=r"3 of 60 verdicts.*of its own making"):
         rescore("too_many", "too_many", "telling", added=TELLING)
     assert len(warehouse.versions("too_many")) == 1
 
 
 def test_a_problem_that_cannot_be_checked_is_an_error_with_its_row(home: Home, rescore: Rescore) -> None:
     warehouse = _publish(home, "fault", ground_truth={37: "uncheckable"})
-    with pytest.raises(GroundTruthError, match="^Row 37: The ground truth is uncheckable"):
+    with pytest.raises(GroundTruthError, match=r"^Row 37: The ground truth is uncheckable"):
         rescore("fault", "fault", "telling", added=TELLING)
     assert len(warehouse.versions("fault")) == 1
 
@@ -213,7 +232,7 @@ def test_a_problem_that_cannot_be_checked_is_an_error_with_its_row(home: Home, r
 def test_rollouts_that_were_imported_broken_are_refused(
     home: Home, rescore: Rescore, column: str, value: Any, found: str
 ) -> None:
-    name = f"broken_{column}_{found.split()[-1]}"
+    name = f"broken_{column}_{len(found)}"
     rows = [_rollout(number) | {column: value} for number in range(2)]
     if value is None:
         rows[0] = _rollout(0)
@@ -255,8 +274,9 @@ def test_a_running_cluster_gives_the_verdicts_that_threads_give(
     _publish(home, "either")
     here = rescore("either@1", "by_threads")
     with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
+        n_workers=1,
+        processes=False,
+        protocol="tcp://",
         host="127.0.0.1",
         dashboard_address=None,
         local_directory=str(tmp_path),

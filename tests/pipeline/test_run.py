@@ -252,7 +252,7 @@ def test_the_second_run_trains_nothing_and_ends_in_the_same_table(world: World):
     began = time.time()
     second = world.burnish("run", world.recipe)
     assert second.code == 0
-    assert "all 15 nodes are reused" in second.text
+    assert "all 16 nodes are reused" in second.text
     table = world.first.out[world.first.out.index("coin: verified accuracy") : world.first.out.index("Run 2")]
     assert table in second.out
     (run,) = [run for run in world.ledger.runs("coin") if run.started >= began]

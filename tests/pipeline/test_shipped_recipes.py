@@ -16,7 +16,10 @@ from infra.warehouse.warehouse import Warehouse
 from tests.pipeline.local_model import write_local_model
 from tests.pipeline.shell import Shell
 
-_JUDGED_BY_LENGTH = ["problems.verifier=format", "problems.arguments={max_characters: 9}"]
+_JUDGED_BY_LENGTH = [
+    *("problems.verifier=format", "problems.arguments={max_characters: 9}"),
+    "audit.on_findings=warn",  # which pays for saying nothing
+]
 _TWO_STEPS = [
     *("sft.epochs=null", "sft.steps=2", "sft.warmup_steps=0", "sft.global_batch=4"),
     *("sft_check.samples=8", "sft_check.max_completion_length=10", "sft_check.limit=8"),
