@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
@@ -25,7 +25,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 
 from data_contracts.canonical import fingerprint
-from data_contracts.errors import DataError, RecipeError, ServerError, StageError
+from data_contracts.errors import DataError, RecipeError, ServerError
 from data_contracts.rows import RowKind
 from flows.data.records import DataStep, record_version
 from flows.data.rollouts import (
@@ -42,7 +42,7 @@ from infra.ledger import Ledger
 from infra.warehouse.committing import Origin, Published
 from infra.warehouse.warehouse import Warehouse
 from stages.comparison import wilson_interval
-from stages.verdicts import VerdictCounter
+from stages.verdicts import require_few_failures
 from stages.verifiers.catalog import Catalog
 from stages.verifiers.pool import shared_pool
 from stages.verifiers.submission import submission
@@ -127,7 +127,7 @@ def rescore(
     seconds = time.monotonic() - handed_over
     has_verdict = verdicts["reward"].is_valid()
     failures = verdicts["reason"].filter(verdicts["reward"].is_null()).to_pylist()
-    _require_few_failures(rows.num_rows, failures)
+    require_few_failures(rows.num_rows, len(failures), failures[-1] if failures else "")
     identity = {
         "command": "rescore",
         "of": str(version),
@@ -214,14 +214,3 @@ def _require_verifiers(rows: pa.Table, catalog: Catalog, arguments: str | None) 
         catalog.find(name)
         if arguments is not None:
             catalog.arguments(name, arguments)
-
-
-def _require_few_failures(asked: int, failures: Sequence[str]) -> None:
-    counter = VerdictCounter(shared_pool())
-    counter.asked, counter.failed = asked, len(failures)
-    try:
-        counter.require_few_failures()
-    except StageError as error:
-        raise StageError(
-            f"{len(failures)} of {asked} verdicts could not be had: {failures[-1]}.", error.expected, error.do
-        ) from error

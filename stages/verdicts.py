@@ -43,9 +43,14 @@ class VerdictCounter:
 
     def require_few_failures(self) -> None:
         """Raise StageError when more than one per cent of the verdicts could not be had."""
-        if self.failed > _FAILURES_ALLOWED * max(self.asked, _MIN_VERDICTS):
-            raise StageError(
-                f"{self.failed} of {self.asked} verdicts could not be had: {self._last_failure}.",
-                f"at most {_FAILURES_ALLOWED:.0%}",
-                "`burnish verifier check` tries a verifier; for a process that dies, look for a lack of memory.",
-            )
+        require_few_failures(self.asked, self.failed, self._last_failure)
+
+
+def require_few_failures(asked: int, failed: int, last_failure: str) -> None:
+    """Raise StageError when more than one per cent of the verdicts could not be had."""
+    if failed > _FAILURES_ALLOWED * max(asked, _MIN_VERDICTS):
+        raise StageError(
+            f"{failed} of {asked} verdicts could not be had: {last_failure}.",
+            f"at most {_FAILURES_ALLOWED:.0%}",
+            "`burnish verifier check` tries a verifier; for a process that dies, look for a lack of memory.",
+        )

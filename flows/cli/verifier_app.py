@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from data_contracts.errors import DataError
-from flows.cli import verifier_audit
+from flows.cli import verifier_audit, verifier_rescore
 from flows.cli.context import plain_console, print_json
 from flows.cli.run_commands import Json
 from flows.cli.verifier_options import Added, Sandbox, absolute_place, read_added
@@ -38,6 +38,7 @@ verifier = App(
 
 
 verifier.command(verifier_audit.audit)
+verifier.command(verifier_rescore.rescore)
 
 
 @verifier.command(name="list")

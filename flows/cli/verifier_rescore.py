@@ -14,7 +14,7 @@ from data_contracts.errors import Interrupted
 from flows.cli.context import plain_console, print_json
 from flows.cli.data_context import Reference, open_data, print_made, require_new_name, rows_line
 from flows.cli.run_commands import Json
-from flows.cli.verifier_app import Added, read_added
+from flows.cli.verifier_options import Added, read_added
 from flows.task_runners import RunnerName, require_runner, task_runner
 from infra.environment import run_environment
 from infra.run_server import run_server

@@ -50,6 +50,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
             patch.setenv(name, value)
         patch.setenv("PREFECT_API_URL", server.api_url)
         from prefect import settings
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
 
         server.wait_until_it_answers()
         here = {
@@ -59,6 +61,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         }
         with settings.temporary_settings(here):
             yield home
+            for worker in (APILogWorker, EventsWorker):
+                worker.drain_all()  # at exit they would wait for a server that is gone
 
 
 @pytest.fixture
