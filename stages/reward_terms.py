@@ -29,9 +29,10 @@ def reward_submissions(
 
 
 def judged_by(problem: Row, verifier: str, catalog: Catalog, arguments: Mapping[str, Any]) -> Row:
-    """The problem put to another verifier, with those of its arguments that this one takes, or these instead."""
-    accepted = catalog.find(verifier).arguments.__annotations__
-    own = {name: value for name, value in json.loads(problem["arguments"]).items() if name in accepted}
+    """The problem put to another verifier: with its own arguments where this one takes all of them, and these."""
+    own = json.loads(problem["arguments"])
+    if not own.keys() <= catalog.find(verifier).arguments.__annotations__.keys():
+        own = {}
     return {**problem, "verifier": verifier, "arguments": json.dumps({**own, **arguments})}
 
 

@@ -164,8 +164,8 @@ def check(
 
 
 def _verdict(outcome: "Outcome") -> dict[str, Any]:
-    if outcome.fault is not None:
-        raise outcome.fault
+    if (fault := outcome.fault) is not None:
+        raise DataError(fault.found, fault.expected, "Give another --ground-truth, or other --arguments.")
     if outcome.verdict is None:
         raise DataError(
             f"The verifier gave no verdict: {outcome.failure}.",

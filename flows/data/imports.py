@@ -113,7 +113,10 @@ def choose_mapping(source: Source, options: ImportOptions) -> Mapping:
     Raises DataError or RecipeError, also for a verifier or arguments that no row could be judged by.
     """
     if options.verifier is not None:
-        Catalog(options.added).arguments(options.verifier, options.arguments)
+        catalog = Catalog(options.added)
+        catalog.find(options.verifier)
+        if options.arguments != "{}":
+            catalog.arguments(options.verifier, options.arguments)
     if options.maps:
         return custom_mapping(source.schema, options.kind, options.maps)
     found = recognise(source.schema, options.kind)

@@ -73,6 +73,12 @@ class Catalog:
         self, added: Mapping[str, AddedVerifier] | None = None, sandbox: Containment = "strong"
     ) -> None:
         """`sandbox` is what programs of a model run in: one that contains them, or limits of resources alone."""
+        if hidden := sorted(VERIFIERS.keys() & (added or {}).keys()):
+            raise RecipeError(
+                f"Burnish has a verifier named {hidden[0]} itself.",
+                "another name for your own",
+                f"Rename {hidden[0]} where it is added, and in the rows that mean it.",
+            )
         self.sandbox: Containment = sandbox
         self.added = {name: place for name, place in (added or {}).items() if isinstance(place, str)}
         self.models = {name: asked for name, asked in (added or {}).items() if not isinstance(asked, str)}
@@ -116,6 +122,12 @@ class Catalog:
             return verdict
 
         return judge
+
+    def load(self, name: str) -> None:
+        """Import what the verifier needs, and nothing more."""
+        verifier = self.find(name)
+        if verifier.thorough is not None:
+            _load_object(name, verifier.thorough)
 
     def own_completion(self, submission: Submission) -> str | None:
         """A right completion made from the problem itself, or None where its verifier can make none."""
@@ -170,9 +182,9 @@ def _load_object(name: str, place: str) -> Any:
     module, _, attribute = place.rpartition(":")
     try:
         return getattr(_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, OSError, SyntaxError) as error:
+    except (Exception, SystemExit) as error:  # a module that others wrote may raise anything
         raise RecipeError(
-            f"The verifier {name} cannot be loaded from {place}: {error}.",
+            f"The verifier {name} cannot be loaded from {place}: {type(error).__name__}: {error}.",
             "package.module:RECORD of an installed package, or path/to/file.py:RECORD",
             "Correct the place, or install the package it is in.",
         ) from error

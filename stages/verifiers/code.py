@@ -77,6 +77,7 @@ def code_verifier(sandbox: Literal["strong", "limited"]) -> Verifier:
         answers="solution",
         completion_of=canonical_completion,
         wall_seconds=240.0,
+        keeps_state=True,
     )
 
 

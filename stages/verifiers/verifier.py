@@ -62,6 +62,9 @@ class Verifier:
     wall_seconds: float = 30.0
     """Time after which its worker counts as broken."""
 
+    keeps_state: bool = False
+    """Whether `thorough` has processes of its own that serve one completion after the other."""
+
     answers: Answers = "number"
     """Where the ground truth of a problem is empty, constraints whatever this says."""
 

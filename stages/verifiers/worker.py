@@ -1,15 +1,22 @@
 """A process apart, for verifiers whose work on a completion may hang or take all memory.
 
 Two limits, so that infrastructure never poisons a reward. CPU seconds are the completion's own fault: the
-kernel ends the worker, and that is reward 0. Wall seconds are only reached by a worker that is starved,
-stopped or broken: that counts as a death, is tried once more, and then there is no verdict.
+kernel ends the process that judges it, and that is reward 0. Wall seconds are only reached by a worker that is
+starved, stopped or broken: that counts as a death, is tried once more, and then there is no verdict.
+
+A worker imports what verifiers need and forks to judge, so that a process which has to die costs milliseconds and
+no verdict can leave anything behind for the next. Verifiers with processes of their own (`keeps_state`) judge in
+the worker itself.
 
 The worker is a plain subprocess rather than a `multiprocessing` one, because daemonic processes may not have
 those. It outlives nobody: it ends when the connection closes, when its parent is another process than the
 one that started it, and, while busy, when its CPU seconds are over.
 """
 
+import ctypes
 import json
+import math
+import mmap
 import os
 import resource
 import signal
@@ -18,6 +25,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -35,6 +43,7 @@ _IDLE_CHECK_SECONDS = 5.0
 _FAREWELL_SECONDS = 0.5
 _READY = b"ready"
 _DEATHS_ALLOWED = 2
+_PR_SET_PDEATHSIG = 1
 
 
 class Worker:
@@ -50,6 +59,13 @@ class Worker:
 
     def judge(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """One outcome each, in order. A death costs nobody but the submission it happened at, the second time."""
+        try:
+            return self._judge(submissions)
+        except BaseException:  # answers may still be on their way: nobody must take them for his own
+            self._bury()
+            raise
+
+    def _judge(self, submissions: Sequence[Submission]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         deaths = 0
         while len(outcomes) < len(submissions):
@@ -83,16 +99,18 @@ class Worker:
             return
 
     def _connect(self) -> Connection:
-        if self._child is None:
-            self._child = self._start()
-            if not self._is_ready(self._child[1]):
-                self._bury()
-                raise StageError(
-                    "A verifier's worker process does not start.",
-                    f"an answer within {_START_SECONDS:g} s",
-                    "Look for a lack of memory, or a module of yours that hides one of Python's own.",
-                )
-        return self._child[1]
+        for _ in range(_DEATHS_ALLOWED):
+            if self._child is None:
+                self._child = self._start()
+                if not self._is_ready(self._child[1]):
+                    self._bury()
+                    continue
+            return self._child[1]
+        raise StageError(
+            "A verifier's worker process does not start.",
+            f"an answer within {_START_SECONDS:g} s",
+            "Look for a lack of memory, or a module of yours that hides one of Python's own.",
+        )
 
     def _is_ready(self, connection: Connection) -> bool:
         try:
@@ -139,11 +157,49 @@ def serve(connection: Connection, parent: int, catalog: Catalog) -> NoReturn:
     try:
         connection.send_bytes(_READY)
         while _is_asked(connection, parent):
-            for submission in json.loads(connection.recv_bytes()):
-                connection.send_bytes(_judged(Submission(**submission), catalog))
+            submissions = [Submission(**each) for each in json.loads(connection.recv_bytes())]
+            for keeps_state, part in groupby(
+                submissions, lambda each: catalog.find(each.verifier).keeps_state
+            ):
+                (_answer if keeps_state else _answer_in_forks)(connection, list(part), catalog)
     except (EOFError, OSError):  # the parent closed the connection
         pass
     sys.exit(0)
+
+
+def _answer(connection: Connection, submissions: Sequence[Submission], catalog: Catalog) -> None:
+    for submission in submissions:
+        connection.send_bytes(_judged(submission, catalog))
+
+
+def _answer_in_forks(connection: Connection, submissions: Sequence[Submission], catalog: Catalog) -> None:
+    """Each verdict over its limit costs a fork, where a new process would have to import everything again."""
+    for submission in submissions:
+        catalog.load(submission.verifier)
+    answered = mmap.mmap(-1, 1)
+    while submissions:
+        answered[0] = 0
+        child = os.fork()
+        if child == 0:
+            _die_with_parent()
+            for number, submission in enumerate(submissions, 1):
+                connection.send_bytes(_judged(submission, catalog))
+                answered[0] = number
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        submissions = submissions[answered[0] :]
+        if submissions and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
+            limit = catalog.find(submissions[0].verifier).cpu_seconds
+            late = {"verdict": [0.0, f"needed more than {limit:g} s", {}], "seconds": limit}
+            connection.send_bytes(json.dumps(late).encode())
+            submissions = submissions[1:]
+        elif submissions:
+            sys.exit(1)  # whoever asked counts a death
+
+
+def _die_with_parent() -> None:
+    """The kernel ends this process when the one that forked it ends (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _judged(submission: Submission, catalog: Catalog) -> bytes:
@@ -152,8 +208,7 @@ def _judged(submission: Submission, catalog: Catalog) -> bytes:
     try:
         judge = catalog.thorough(submission)  # imports are not the completion's fault
         signal.setitimer(signal.ITIMER_PROF, catalog.find(submission.verifier).cpu_seconds)
-        verdict = judge()
-        answer = {"verdict": [verdict.reward, verdict.reason, dict(verdict.parts)]}
+        answer = {"verdict": _plain(judge())}
     except MemoryError:
         answer = {"verdict": [0.0, "needed more memory than a verifier may use", {}]}
     except BurnishError as error:
@@ -163,6 +218,16 @@ def _judged(submission: Submission, catalog: Catalog) -> bytes:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return json.dumps(answer | {"seconds": time.perf_counter() - began}).encode()
+
+
+def _plain(verdict: Any) -> list[Any]:
+    """What others wrote may give anything: numbers of other libraries become floats, the rest is refused."""
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"a verifier gives a Verdict, this one gave {type(verdict).__name__}")
+    parts = {str(name): float(value) for name, value in verdict.parts.items()}
+    if not all(map(math.isfinite, parts.values())):
+        raise ValueError(f"a verdict's parts are numbers, this verifier gave {parts}")
+    return [float(verdict.reward), str(verdict.reason), parts]
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:

@@ -2,12 +2,16 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from data_contracts.errors import GroundTruthError
+from data_contracts.errors import GroundTruthError, SandboxError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.verifier import Verifier
 
@@ -19,33 +23,47 @@ class Place(TypedDict, total=False):
     place: str
 
 
-def odd(completion: str, problem: PosedProblem, place: str = "") -> Verdict:
+def odd(completion: str, problem: PosedProblem, place: str = "") -> Any:
     """Does what the completion says; right when it says the ground truth."""
-    if completion == "loop":
-        while True:
-            pass
-    if completion == "power":
-        return Verdict(1.0, str(9 ** (9**9) % 2))  # one long C call that never gives the lock away
-    if completion == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if completion == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
     if completion == "die once" and not Path(place).exists():
         Path(place).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    if completion == "memory":
-        return Verdict(1.0, str(len(b"0" * 2**36)))
-    if completion == "raise":
-        raise ZeroDivisionError("of its own making")
-    if completion == "too much":
-        return Verdict(2.0, "never")
-    if completion == "exit":
-        raise SystemExit(0)
+    if completion in _ODDITIES:
+        return _ODDITIES[completion]()
     if problem.ground_truth == "uncheckable":
         raise GroundTruthError("The ground truth is uncheckable.", "another", "Fix it.")
     is_right = completion in (problem.ground_truth, "die once")
     return Verdict(float(is_right), f"asked {problem.prompt}", {"right": float(is_right)})
 
+
+def _loop() -> None:
+    while True:
+        pass
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _numpy() -> Verdict:
+    number: Any = np.float32
+    return Verdict(number(1.0), "of another library", {"right": number(0.5)})
+
+
+_ODDITIES: dict[str, Callable[[], Any]] = {
+    "loop": _loop,
+    "power": lambda: 9 ** (9**9),  # one long call into C that never gives the lock away
+    "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "exit": lambda: _raise(SystemExit(0)),
+    "memory": lambda: b"0" * 2**36,
+    "raise": lambda: _raise(ZeroDivisionError("of its own making")),
+    "no sandbox": lambda: _raise(SandboxError("There is no sandbox here.", "one", "Install it.")),
+    "too much": lambda: Verdict(2.0, "never"),
+    "other type": lambda: SimpleNamespace(reward=1.0, reason="not a verdict", parts={}),
+    "no number": lambda: Verdict(1.0, "with a part that is none", {"right": float("nan")}),
+    "numpy": _numpy,
+}
 
 ODD = Verifier(
     thorough="tests.verifiers.odd_verifiers:odd", arguments=Place, cpu_seconds=0.3, wall_seconds=2.0

@@ -9,16 +9,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from multiprocessing.context import ForkContext, ForkServerContext, SpawnContext
 from pathlib import Path
 
 import psutil
 import pytest
 
-from data_contracts.errors import GroundTruthError, RecipeError, StageError
+from data_contracts.errors import GroundTruthError, RecipeError, SandboxError, StageError
 from stages.verdicts import VerdictCounter
 from stages.verifiers.catalog import Catalog
-from stages.verifiers.pool import VerifierPool, shared_pool
+from stages.verifiers.pool import VerifierPool
 from stages.verifiers.submission import Outcome, Submission
 from stages.verifiers.worker import Worker
 
@@ -84,6 +83,8 @@ def test_a_worker_that_dies_once_is_asked_again(pool: VerifierPool, tmp_path: Pa
     [
         ("raise", "ZeroDivisionError: of its own making"),
         ("too much", "ValueError: a reward lies in [0, 1], this verifier gave 2.0"),
+        ("other type", "TypeError: a verifier gives a Verdict, this one gave SimpleNamespace"),
+        ("no number", "ValueError: a verdict's parts are numbers, this verifier gave {'right': nan}"),
     ],
 )
 def test_a_verifier_with_a_bug_gives_no_verdict_and_says_why(
@@ -91,6 +92,19 @@ def test_a_verifier_with_a_bug_gives_no_verdict_and_says_why(
 ) -> None:
     outcome = pool.verify(_odd(completion))
     assert (outcome.verdict, outcome.failure) == (None, failure)
+
+
+def test_numbers_of_other_libraries_are_numbers(pool: VerifierPool) -> None:
+    verdict = pool.verify(_odd("numpy")).verdict
+    assert verdict is not None
+    assert (verdict.reward, verdict.parts) == (1.0, {"right": 0.5})
+
+
+def test_an_error_that_ends_everything_leaves_no_answer_for_the_next_to_take(pool: VerifierPool) -> None:
+    with pytest.raises(SandboxError, match="There is no sandbox here"):
+        pool.verify_all([_odd("no sandbox"), *[_odd("18")] * 200])
+    outcomes = pool.verify_all([_odd(f"wrong {n}") for n in range(80)])
+    assert {outcome.verdict and outcome.verdict.reward for outcome in outcomes} == {0.0}
 
 
 def test_a_problem_that_cannot_be_checked_is_a_fault_and_no_verdict(pool: VerifierPool) -> None:
@@ -173,12 +187,21 @@ def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch)
         Worker(Catalog(ADDED)).judge([_odd("18")])
 
 
-def test_what_a_recipe_adds_must_be_there() -> None:
+def test_a_name_of_burnish_itself_is_not_taken() -> None:
+    with pytest.raises(RecipeError, match="Burnish has a verifier named math itself"):
+        Catalog({"math": ADDED["odd"]})
+
+
+def test_what_a_recipe_adds_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)")
+    (tmp_path / "breaks.py").write_text("undefined")
     for place, complaint in (
         ("tests.verifiers.odd_verifiers:GONE", "has no attribute 'GONE'"),
         ("no_such_module:X", "No module named 'no_such_module'"),
         ("odd", "Empty module name"),
         ("tests.verifiers.odd_verifiers:NO_RECORD", "is function"),
+        (f"{tmp_path / 'leaves.py'}:X", "SystemExit: 3"),
+        (f"{tmp_path / 'breaks.py'}:X", "NameError: name 'undefined' is not defined"),
     ):
         with pytest.raises(RecipeError, match=complaint):
             Catalog({"mine": place}).find("mine")
@@ -189,31 +212,39 @@ def test_a_row_cannot_bring_code_in() -> None:
         Catalog().find("tests.verifiers.odd_verifiers:ODD")
 
 
-def _judge(sender: multiprocessing.connection.Connection) -> None:
-    sender.send_bytes(_reason(shared_pool(ADDED).verify(_odd("18"))).encode())
+CHILDREN = """
+import multiprocessing, sys
+from stages.verifiers.pool import shared_pool
+from stages.verifiers.submission import Submission
 
+def judge(sender):
+    asked = Submission("odd", "{}", "18", "the prompt", "18")
+    sender.send(shared_pool({"odd": "tests.verifiers.odd_verifiers:ODD"}).verify(asked).verdict.reason)
 
-@pytest.mark.parametrize(
-    "context",
-    [
-        multiprocessing.get_context("spawn"),
-        multiprocessing.get_context("forkserver"),
-        multiprocessing.get_context("fork"),
-    ],
-    ids=["spawn", "forkserver", "fork"],
-)
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_daemonic_children_of_every_kind_can_judge(
-    context: SpawnContext | ForkServerContext | ForkContext,
-) -> None:
-    shared_pool(ADDED).verify(_odd("18"))  # a forked child inherits this process's pool
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_judge, args=(sender,), daemon=True)
+if __name__ == "__main__":
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    judge(sender)  # a forked child inherits this process's pool
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=judge, args=(sender,), daemon=True)
     child.start()
-    assert receiver.poll(30)
-    assert receiver.recv_bytes() == b"asked the prompt"
-    child.join(30)
-    assert child.exitcode == 0
+    print(receiver.recv(), receiver.recv())
+    child.join()
+    sys.exit(child.exitcode)
+"""
+
+
+@pytest.mark.parametrize("context", ["spawn", "forkserver", "fork"])
+def test_daemonic_children_of_every_kind_can_judge(context: str, tmp_path: Path) -> None:
+    (tmp_path / "children.py").write_text(CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", tmp_path / "children.py", context],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "asked the prompt asked the prompt\n", "")
 
 
 ORPHAN = """
@@ -227,6 +258,13 @@ print(worker.pid, flush=True)
 sys.stdin.readline()
 worker.judge([Submission("odd", "{}", "loop", "", "18")])
 """
+
+
+def _user_seconds(process: psutil.Process) -> float:
+    try:
+        return process.cpu_times().user
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 @pytest.mark.skipif(
@@ -244,8 +282,7 @@ def test_the_worker_ends_when_its_parent_is_killed(busy: bool) -> None:
         if busy:
             parent.stdin.write("go\n")
             parent.stdin.flush()
-            idle_seconds = worker.cpu_times().user
-            while worker.cpu_times().user < idle_seconds + 0.1:  # until it hangs
+            while not (children := worker.children()) or _user_seconds(children[0]) < 0.1:  # until it hangs
                 assert not multiprocessing.connection.wait([watch], timeout=0.02)
         parent.kill()
     with os.fdopen(watch, "rb", buffering=0):
