@@ -32,6 +32,9 @@ bench: setup
 	@$(BIN)/python -m tests.benchmarks.million_rows
 	@$(BIN)/python -m tests.benchmarks.near_duplicates
 	@$(BIN)/python -m tests.benchmarks.planted_contamination
+	@$(BIN)/python -m tests.benchmarks.math_verdicts
+	@$(BIN)/python -m tests.benchmarks.code_verdicts
+	@$(BIN)/python -m tests.benchmarks.schedule_verdicts
 
 setup: $(STAMP)
 

@@ -11,11 +11,43 @@ _SHOWN = 3
 def blocking(found: VerifierFindings, config: AuditConfig) -> list[str]:
     """Why this verifier is not to be trained on; empty where nothing speaks against it."""
     return [
+        *_time(found, config),
         *_faults(found, config),
         *_failures(found, config),
         *_forms(found, config),
+        *_changed(found),
         *_policies(found, config),
     ]
+
+
+def allowed_forms(found: VerifierFindings) -> list[str]:
+    """What this verifier pays for that other right ones refuse: for a person to decide."""
+    paid = [form for form in found.forms if form.is_right is None and form.wrong.count]
+    return [f"{found.verifier} also gives full reward, as its rule may allow: {listed(paid)}"] if paid else []
+
+
+def _time(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
+    if found.num_left:
+        yield (
+            f"{found.verifier} was asked for {config.seconds:g} s, all the time that `seconds` gives, and "
+            f"{found.num_left:,} questions or more were left: what was not asked is not known"
+        )
+    if found.is_function and found.seconds.p99 > config.max_verdict_seconds:
+        yield (
+            f"{found.verifier} is slow: 1 of 100 verdicts takes {found.seconds.p99:.2g} s or more "
+            f"({config.max_verdict_seconds:g} s allowed), the longest {found.seconds.max:.2g} s"
+        )
+
+
+def _changed(found: VerifierFindings) -> Iterator[str]:
+    changed = found.repeated.changed
+    if found.is_function and changed.count:
+        example = found.repeated.examples[0]
+        yield (
+            f"{found.verifier} is not deterministic: asked again, {_count(changed)} completions got another reward, "
+            f"such as {example.first.completion!r} where the ground truth is {example.first.ground_truth!r} "
+            f"({example.first.reward:g}, then {example.second.reward:g})"
+        )
 
 
 def _faults(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
@@ -37,11 +69,11 @@ def _failures(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
 
 def _forms(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
     refused = [form for form in found.forms if form.is_right and form.wrong.low > config.max_false_negatives]
-    paid = [form for form in found.forms if not form.is_right and form.wrong.low > config.max_false_positives]
+    paid = [form for form in found.forms if form.is_right is False and form.wrong.low > config.max_false_positives]
     if refused:
-        yield f"{found.verifier} refuses right completions: {_listed(refused)}"
+        yield f"{found.verifier} refuses right completions: {listed(refused)}"
     if paid:
-        yield f"{found.verifier} gives wrong completions full reward: {_listed(paid)}"
+        yield f"{found.verifier} gives wrong completions full reward: {listed(paid)}"
 
 
 def _policies(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A number as people write it, and the numbers that are nearly it: what a verifier must accept, and must not.
 
 Forms equal the number exactly. Near misses are what extractors get wrong: the sign, a digit too many or too
-few, decimals that are cut off, digits in another order.
+few, decimals that are cut off or not read, digits in another order, a percentage, tolerances.
 """
 
 import re
@@ -20,6 +20,7 @@ _CHARACTERS = {
     Fraction(2, 3): "\u2154",
 }
 _MAX_DENOMINATOR = 1000
+_HUGE = Decimal(987_654_321_987_654_321)
 
 
 def number_value(text: str) -> Decimal | None:
@@ -90,6 +91,12 @@ def near_numbers(text: str) -> dict[str, str]:
     }
 
 
+def neighbours(text: str, below: int, above: int) -> list[str]:
+    """The number, so many before it and so many after it, each one apart; empty where `text` is no plain number."""
+    value = number_value(text)
+    return [] if value is None else [_plain(value + step) for step in range(-below, above + 1)]
+
+
 def near_fractions(text: str) -> dict[str, str]:
     """Other fractions; empty where `text` is no fraction, or an integer."""
     value = exact_fraction(text)
@@ -114,10 +121,16 @@ def _mistakes(value: Decimal, digits: str) -> Iterator[tuple[str, Decimal | None
     yield "one more", value + 1
     yield "one less", value - 1
     yield "with the other sign", -value
+    yield "twice", value * 2
+    yield "half", value / 2
     yield "ten times", value * 10
+    yield "a hundred times", value * 100
+    yield "a hundredth", value / 100
+    yield "a huge number", sign * _HUGE
     yield "with a digit in front", sign * Decimal(f"1{digits}")
     yield "with a digit at the end", sign * Decimal(f"{digits}1")
     yield "with wrong decimals", value + sign * Decimal("0.01")
+    yield "with wrong thousandths", value + sign * Decimal("0.004")
     yield "without its last digit", sign * Decimal(whole[:-1] + rest) if len(whole) > 1 else None
     yield "without its decimals", sign * Decimal(whole) if decimals else None
     yield "with digits swapped", sign * Decimal(_swapped(whole) + rest)

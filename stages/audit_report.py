@@ -57,11 +57,11 @@ class FormFinding:
     """How a verifier treats one form of completion."""
 
     form: str
-    is_right: bool
-    """Whether completions of this form must get full reward, or must not."""
+    is_right: bool | None
+    """Whether completions of this form must get full reward, or must not; None where right verifiers differ."""
 
     wrong: Share
-    """False negatives where `is_right`, else false positives."""
+    """False negatives where `is_right`, else those that were paid."""
 
     example: Example | None
     """The first wrong verdict."""
@@ -69,7 +69,7 @@ class FormFinding:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A completion that one of two verifiers gives full reward and the other does not."""
+    """A completion that two verifiers, or one that was asked twice, judge otherwise."""
 
     form: str
     first: Example
@@ -82,6 +82,16 @@ class SecondOpinion:
 
     verifier: str
     differ: Share
+    examples: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """The same completions judged twice by one verifier."""
+
+    changed: Share
+    """Rewards that were another the second time."""
+
     examples: tuple[Disagreement, ...]
 
 
@@ -130,8 +140,12 @@ class VerifierFindings:
     failure: str
     """How the last of them failed."""
 
+    repeated: Repetition
     second: SecondOpinion | None
     seconds: Timing
+    num_left: int
+    """Questions that the audit had no time for."""
+
     policies: tuple[PolicyScore, ...]
 
 
@@ -158,6 +172,8 @@ class AuditReport:
                 f"audit/{name}_low": share.low,
                 f"audit/{name}_high": share.high,
             }
+        metrics["audit/changed_verdicts"] = float(sum(each.repeated.changed.count for each in found))
+        metrics["audit/left"] = float(sum(each.num_left for each in found))
         metrics["audit/disagreements"] = float(sum(each.second.differ.count for each in found if each.second))
         metrics["audit/verdict_seconds_p50"] = max((each.seconds.p50 for each in found), default=0.0)
         metrics["audit/verdict_seconds_p99"] = max((each.seconds.p99 for each in found), default=0.0)

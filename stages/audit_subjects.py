@@ -8,12 +8,24 @@ from typing import Any
 
 from data_contracts.errors import DataError
 from data_contracts.verdict import PosedProblem
-from stages.audit_cases import FORMS, Subject, surely_differ
 from stages.audit_judge import Judge
+from stages.audit_numbers import exact_fraction
 from stages.verifiers.submission import submission
 from stages.verifiers.verifier import Answers, Verifier
 
 Row = Mapping[str, Any]
+
+LETTERS = "ABCDEFGHIJ"
+
+FORMS = {
+    "bare": "{}",
+    "announced": "The answer is {}.",
+    "after ####": "#### {}",
+    "in a box": "\\boxed{{{}}}",
+    "in tags": "<answer>{}</answer>",
+    "in tags after thinking": "<think>\nLet me see.\n</think>\n<answer>{}</answer>",
+}
+"""What a right completion may look like where a verifier does not say."""
 
 _DIGITS, _LETTERS = re.compile(r"[0-9]+"), re.compile(r"[A-Za-z]+")
 _TRIES = 20
@@ -21,8 +33,32 @@ _COMPARED = ("number", "final_number", "math", "choice", "text")
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """A problem as completions are made for it."""
+
+    answers: Answers
+    ground_truth: str
+    arguments: Mapping[str, Any]
+    last_turn: str
+    """What the user said last."""
+
+    state: Callable[[str], str | None]
+    """The verifier's form of a completion with this ground truth; None where it has none."""
+
+    other: str | None
+    """A right completion of a problem with another ground truth."""
+
+    @property
+    def letter(self) -> str | None:
+        return option_letter(self.ground_truth, self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A problem and what completions of it are made from."""
+
+    position: int
+    """In the audited rows, from 0."""
 
     row: Row
     posed: PosedProblem
@@ -34,6 +70,29 @@ class Asked:
         return (
             self.subject.answers == "constraints" or self.subject.state(self.subject.ground_truth) is not None
         )
+
+
+def option_letter(ground_truth: str, arguments: Mapping[str, Any]) -> str | None:
+    """The letter of a multiple-choice ground truth, which may be the option's text."""
+    text = ground_truth.strip()
+    choices = arguments.get("choices", [])
+    if text in choices:
+        return LETTERS[choices.index(text)]
+    letter = text.strip("().").upper()
+    return letter if len(letter) == 1 and letter in LETTERS else None
+
+
+def surely_differ(one: Subject, other: Subject) -> bool:
+    """No reading of the two ground truths makes them the same."""
+    if one.answers == "choice":
+        return None not in (one.letter, other.letter) and one.letter != other.letter
+    values = exact_fraction(one.ground_truth), exact_fraction(other.ground_truth)
+    if None not in values:
+        return values[0] != values[1]
+    if one.answers == "math":  # 50\% is 0.5 and x=5 is 5
+        return False
+    texts = one.ground_truth.casefold().strip(), other.ground_truth.casefold().strip()
+    return texts[0] not in texts[1] and texts[1] not in texts[0]
 
 
 def draw(rows: Sequence[Row], num_rows: int, seed: int, *, every_shape: bool = False) -> list[int]:
@@ -53,27 +112,27 @@ def draw(rows: Sequence[Row], num_rows: int, seed: int, *, every_shape: bool = F
     return sorted(drawn)
 
 
-def read_subjects(rows: Sequence[Row], name: str, judge: Judge, seed: int) -> list[Asked]:
-    """The problems of one verifier, with the form of its right completions.
+def read_subjects(rows: Mapping[int, Row], name: str, judge: Judge, seed: int) -> dict[int, Asked]:
+    """The problems of one verifier by their position, with the form of its right completions.
 
     A verifier without `completion_of` is asked which of the usual forms it rewards the ground truth in.
     """
     if not rows:  # there may be no such verifier
-        return []
+        return {}
     verifier = judge.pool.catalog.find(name)
-    asked = [_read(row, verifier, judge) for row in rows]
+    asked = [_read(position, row, verifier, judge) for position, row in rows.items()]
     if verifier.completion_of is None:
         asked = _with_rewarded_forms(asked, judge)
-    return _with_others(asked, random.Random(seed))
+    return {each.position: each for each in _with_others(asked, random.Random(seed))}
 
 
-def _read(row: Row, verifier: Verifier, judge: Judge) -> Asked:
+def _read(position: int, row: Row, verifier: Verifier, judge: Judge) -> Asked:
     arguments = judge.pool.catalog.arguments(row["verifier"], row["arguments"])
     posed = submission(row, "").problem
     answers: Answers = verifier.answers if row["ground_truth"].strip() else "constraints"
     state = _stated_by(verifier.completion_of, posed, arguments) if verifier.completion_of else _unstated
     subject = Subject(answers, row["ground_truth"], arguments, row["prompt"][-1]["content"], state, None)
-    return Asked(row, posed, subject)
+    return Asked(position, row, posed, subject)
 
 
 def _stated_by(

@@ -66,6 +66,9 @@ class Ended:
     is_out_of_time: bool
     """Its wall seconds were over."""
 
+    is_littered: bool
+    """It made more files and folders than the scratch folder may hold."""
+
 
 class Sandbox:
     """One sandbox of the given kind; one job at a time. Raises SandboxError where that kind is not to be had.

@@ -29,6 +29,7 @@ from stages.sandbox_walls import (
     empty,
     enter_namespaces,
     give_up_privileges,
+    has_too_many_files,
     visible_paths,
 )
 
@@ -37,6 +38,8 @@ MAX_MESSAGE_BYTES = 4096
 _OPEN_FILES = 64
 _THREADS = 256
 _FIRST_FILE = 3
+_COUNT_SECONDS = 0.05
+"""A program makes some thousand files in this time."""
 
 
 def main() -> None:
@@ -77,16 +80,22 @@ def _take_jobs(control: socket.socket, scratch: Path, limit_threads: bool) -> No
             _become(job, files, scratch, limit_threads)
         for descriptor in files:
             os.close(descriptor)
-        answer = _watch(child, control, job["wall_seconds"])
+        answer = _watch(child, control, job["wall_seconds"], scratch)
         empty(scratch)
         control.send(json.dumps(answer).encode())
 
 
-def _watch(child: int, control: socket.socket, wall_seconds: float) -> dict[str, Any]:
-    """Wait for its end, and bring that about when time is over or somebody says stop (or is gone)."""
+def _watch(child: int, control: socket.socket, wall_seconds: float, scratch: Path) -> dict[str, Any]:
+    """Wait for its end, and bring that about when time is over or somebody says stop (or is gone).
+
+    Or when it has made too many files: to remove them would take longer than to make them.
+    """
     deadline = time.monotonic() + wall_seconds
     ended = os.pidfd_open(child)
-    ready, _, _ = select.select([ended, control], [], [], wall_seconds)
+    ready, is_littered = list[int | socket.socket](), False
+    while not ready and not is_littered and (seconds := deadline - time.monotonic()) > 0:
+        ready, _, _ = select.select([ended, control], [], [], min(seconds, _COUNT_SECONDS))
+        is_littered = not ready and has_too_many_files(scratch)
     os.close(ended)
     if ended not in ready:
         os.kill(child, signal.SIGKILL)
@@ -97,7 +106,8 @@ def _watch(child: int, control: socket.socket, wall_seconds: float) -> dict[str,
         "exit_code": os.waitstatus_to_exitcode(status),
         "cpu_seconds": used.ru_utime + used.ru_stime,
         "was_stopped": ended not in ready,
-        "is_out_of_time": not ready and time.monotonic() >= deadline,
+        "is_out_of_time": not ready and not is_littered,
+        "is_littered": is_littered,
     }
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SCRATCH_BYTES = 16 * 2**20
-_SCRATCH_FILES = 2_000
+SCRATCH_FILES = 2_000
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero")
 
@@ -84,7 +84,7 @@ def _build(visible: Sequence[Path], scratch: Path) -> None:
         _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, b"/proc", _AT_RECURSIVE, _ATTRIBUTES, len(_ATTRIBUTES)),
         "mount_setattr",
     )
-    size = f"size={SCRATCH_BYTES},nr_inodes={_SCRATCH_FILES},mode=700"
+    size = f"size={SCRATCH_BYTES},nr_inodes={SCRATCH_FILES},mode=700"
     _mount("tmpfs", root / scratch.relative_to("/"), "tmpfs", _MS_NOSUID | _MS_NODEV, size)
     os.chdir(root)
     _checked(_libc.syscall(_PIVOT_ROOT[platform.machine()], b".", b"."), "pivot_root")
@@ -119,6 +119,27 @@ def allow_files_below(visible: Sequence[Path], scratch: Path) -> None:
     _libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which Landlock asks for
     _checked(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock")
     os.close(ruleset)
+
+
+def has_too_many_files(folder: Path) -> bool:
+    """More than SCRATCH_FILES below it, or folders too deep or too closed to be counted.
+
+    Safe while a program changes them: no symbolic link is followed, and what goes meanwhile is left out.
+    """
+    count = 0
+    try:
+        for _, folders, files, _ in os.fwalk(folder, onerror=_raise_unless_gone):
+            count += len(folders) + len(files)
+            if count > SCRATCH_FILES:
+                return True
+    except (OSError, RecursionError):
+        return True
+    return False
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def empty(folder: Path) -> None:

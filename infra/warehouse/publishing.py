@@ -1,6 +1,7 @@
 """Publish rows as a version: only rows that are new are written, the rest is named by where it stands."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -50,7 +51,9 @@ class Publisher:
         self, home: Home, catalog: Catalog, name: str, kind: RowKind, known: Sequence[Segment]
     ) -> None:
         self._home, self._catalog, self._name, self._kind = home, catalog, name, kind
-        self._candidates = known
+        # Proving what is stored takes as long as reading it: beside the first rows, not before them.
+        self._prover = ThreadPoolExecutor(1)
+        self._proofs = [(one, self._prover.submit(is_intact, home.rows_dir, one)) for one in known]
         self._damaged: list[Segment] = []
         self._segments: list[str] = []
         self._known = KnownRows(home.rows_dir, [])
@@ -67,6 +70,7 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._prover.shutdown(cancel_futures=True)
         self._hasher.close()
         if self._writer is not None:
             self._writer.abandon()
@@ -77,10 +81,12 @@ class Publisher:
 
     def locate(self, rows: pa.Table) -> "Located":
         """Hash rows and look for them in the known segments. Another thread than `append`'s may do it."""
-        if self._schema is None:
-            self._begin(rows.schema)
+        is_first = self._schema is None
+        self._schema = self._schema or rows.schema
         rows = self._conformed(rows)
         hashes = self._hasher.hash_rows(rows)
+        if is_first:
+            self._begin(columns_text(self._schema))
         return Located(rows, hashes, *self._known.find(hashes))
 
     def append(self, located: "Located") -> None:
@@ -119,14 +125,11 @@ class Publisher:
         ]
         return pa.table(columns, schema=self._schema)
 
-    def _begin(self, schema: pa.Schema) -> None:
-        columns = columns_text(schema)
+    def _begin(self, columns: str) -> None:
         known: list[Segment] = []
-        for segment in self._candidates:
+        for segment, proof in self._proofs:
             if segment.columns == columns:
-                is_known = is_intact(self._home.rows_dir, segment)
-                (known if is_known else self._damaged).append(segment)
-        self._schema = schema
+                (known if proof.result() else self._damaged).append(segment)
         self._segments = [segment.fingerprint for segment in known]
         self._known = KnownRows(self._home.rows_dir, known)
 

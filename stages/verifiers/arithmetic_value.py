@@ -2,8 +2,10 @@ r"""The exact value of plain arithmetic in LaTeX or prose, such as (16 - 3 - 4) 
 
 import re
 from fractions import Fraction
+from itertools import pairwise
 
-from stages.verifiers.shunting_yard import value_of
+from stages.verifiers.equalities import Side, equalities
+from stages.verifiers.shunting_yard import literal, value_of
 
 _MAX_CHARACTERS = 300
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\times|\\cdot|\\div|[-+*/()]))\s*")
@@ -26,3 +28,40 @@ def arithmetic_value(expression: str) -> Fraction | None:
         position = token.end()
     value = value_of(tokens)
     return None if value is None or value.number is None else Fraction(value.number)
+
+
+def is_false_equation(text: str) -> bool:
+    """Whether two sides next to each other differ, both read whole. What words cut is no evidence."""
+    return any(_differ(left, right) for chain in equalities(text) for left, right in pairwise(chain))
+
+
+def _differ(left: Side, right: Side) -> bool:
+    """An unending decimal may be rounded or cut: 100 / 3 = 33. Percent may label its number: 45 + 21 = 66%."""
+    if left and right and (left[-1] == "%") != (right[-1] == "%"):
+        bare = tuple(token for token in left if token != "%"), tuple(token for token in right if token != "%")
+        return _values_differ(left, right) and _values_differ(*bare)
+    return _values_differ(left, right)
+
+
+def _values_differ(left: Side, right: Side) -> bool:
+    values = [value_of(side) if side else None for side in (left, right)]
+    numbers = [Fraction(value.number) for value in values if value and value.number is not None]
+    if len(numbers) < 2 or numbers[0] == numbers[1]:
+        return False
+    return not (_rounds(numbers[0], right) or _rounds(numbers[1], left))
+
+
+def _rounds(exact: Fraction, written: Side) -> bool:
+    *sign, digits = written or ("",)
+    if sign not in ([], ["-"]) or not digits[-1:].isdigit() or _has_finite_decimal(exact):
+        return False
+    value = Fraction(literal(digits)) * (-1 if sign else 1)
+    return abs(exact - value) < Fraction(1, 10 ** len(digits.partition(".")[2]))
+
+
+def _has_finite_decimal(number: Fraction) -> bool:
+    rest = number.denominator
+    for factor in (2, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return rest == 1

@@ -1,7 +1,7 @@
 """Where a completion gives its final answer: in a box, after `####`, after "the answer is".
 
 Only what the policy adds counts. A repetition of the prompt that happens to hold a box is no answer, and
-neither is one that the completion denies or takes back. All of it is linear in the completion.
+neither is one that the completion denies, takes back or calculates with. All of it is linear in the completion.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from stages.verifiers.around_answer import without_remark
 from stages.verifiers.reading import after_thinking
 
 _LAST_CHARACTERS = 50_000
@@ -20,41 +21,27 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\b")
 _BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _ANNOUNCEMENT = re.compile(
     r"""
-    \#{4}
+    \#{4} (?! [^\d$\\\n]{0,80}\n\s{0,9}\S )  # one in words, with text below it, is a heading
     | \bfinal\s+answer[*_]{0,2}[ \t]*\n
-    | \banswers?[*_]{0,2}\s{0,3}
-      (?: : | (?:is|are|equals)\b (?![ ](?:correct|right|verified|reasonable|consistent)\b) )
+    | \b(?:answers?|final\s+(?:result|total|value|number))[*_]{0,2}\s{0,3}
+      (?: : | (?: is | are | equals | (?:must|should|would)\s+be )\b
+              (?![ ](?:correct|right|verified|reasonable|consistent)\b) )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 _LEAD_IN = re.compile(r"(?:\b(?:final|answer|the|is|so|thus|therefore|hence)\b|[\W_])*\Z", re.IGNORECASE)
 """Worked examples in a prompt announce their answers in the same words as the policy does."""
 
-_HEDGE = re.compile(
-    r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect)\b"
-    r"|n['\u2019]t\b",
-    re.IGNORECASE,
-)
-_SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=[\s*_]|$)|\n")
+_SENTENCE_END = re.compile(r"(?<!\\)(?<!\bRs)(?<!\bi\.e)(?<!\be\.g)[.!?](?=[\s*_]|$)|\n")
 _STATEMENT = re.compile(r"[A-Za-z$)}\]]\s+(?:is|are|equals)[ ]+", re.IGNORECASE)
-_DENIED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|nor|neither|rather\ than|instead\ of|either)|n['\u2019]t(?:\ be)?)"
-    r"[\s$*(\[:\\]*(?:(?:be|equal|to|exactly|simply|just|the|answer|is|x|=)[\s$*(\[:\\]*){0,4}\Z",
+_FILLER = re.compile(
+    r"\s*(?:(?:therefore|thus|hence|then|so|now|exactly|simply|just|clearly|indeed|only|obviously|precisely"
+    r"|(?:the|an?)\ (?:integer|number|value|fraction))\b,?\s*"
+    r"|(?!.{0,80}\b(?:if|unless|whether|when|not)\b)[A-Za-z][A-Za-z ]{2,80}?\s(?:is|are|equals)\s+(?=[-$\\\d])){1,3}",
     re.IGNORECASE,
 )
-_DENIED_AFTER = re.compile(
-    r"""
-    [\s$*.,;:!?)\]}\\]* (?:
-        (?: is | are | was | seems | looks | cannot | can't ) \s+ (?: be\s+ )? (?: definitely\s+ )?
-            (?: not | wrong | incorrect | false ) \b
-      | isn['\u2019]t \b | wait \b | hmm \b | no [,.:!] | scratch [ ] that
-      | (?: alternatively | maybe | perhaps ) ,? \s+ (?: it | the [ ] answer | \$? -? \d )
-        | (?: and/ )? or \s+ (?! [^.\n]{0,12} \\boxed ) (?: \$ | \\\( | -? \d | it \b | maybe | perhaps )
-    )
-  | [ \t$*.,;:!?)\]}\\]* (?: and/ )? or [ ] (?! equivalently | [^.\n]{0,12} \\boxed )
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+"""Between "the answer is" and the answer: therefore, exactly, the integer, the sum of the roots is."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +112,6 @@ def is_echo(found: Found, text: str, prompt: str) -> bool:
     return len(text[start:end].strip()) > _ECHO_CONTEXT // 2 and text[start : found.end] in prompt
 
 
-def is_denied(found: Found, text: str) -> bool:
-    """The words around it say that it is not the answer, or that it is one of several."""
-    before = _SENTENCE_END.split(text[max(0, found.start - _AROUND) : found.start])[-1]
-    after = text[found.end : found.end + _AROUND]
-    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
-
-
-def is_hedged(answer: str, *, is_list: bool = False) -> bool:
-    """Whether words leave open what the answer is; between the items of a list, "or" does not."""
-    hedges = {word.lower() for word in _HEDGE.findall(answer)}
-    return bool(hedges - {"or"} if is_list else hedges)
-
-
 def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each stretch between sentence ends."""
     start = 0
@@ -150,10 +124,11 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 def _announced_by(match: re.Match[str], text: str) -> Found:
     region = text[match.end() : match.end() + _ANNOUNCED_CHARACTERS]
     bare = region.lstrip(" \t\n:*_")
+    bare = bare[filler.end() :] if (filler := _FILLER.match(bare)) else bare
     start = match.end() + len(region) - len(bare)
     for opening, closing in ((r"\[", r"\]"), ("$$", "$$")):
         if bare.startswith(opening) and (size := bare.find(closing, 2)) > 0:
             return Found(bare[2:size], match.start(), start + size + 2)
     end = _SENTENCE_END.search(bare)
     answer = bare[: end.start()] if end else bare
-    return Found(answer, match.start(), start + len(answer))
+    return Found(without_remark(answer), match.start(), start + len(answer))

@@ -1,31 +1,37 @@
 r"""Reward 1 when the number a completion ends with is the ground truth: for GSM8K and word problems like it.
 
 The number is what follows the last `####`; without one what the boxes hold; without those what follows "answer
-is"; and else the last number of the last sentence that has one. Lists, hedges and denials are wrong, and so
-is an equation whose sides differ.
+is"; and else what the last sentence with a number ends in or, where that is an equation, what it comes to. What
+comes later and gives a number too must give the same. Lists, hedges, denials and second thoughts are wrong, and
+so is an equation whose sides differ; one that words cut, as in 9 eggs * 2 = 18, says nothing either way.
 """
 
 import re
 from collections import deque
-from fractions import Fraction
 from functools import lru_cache
 
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
-from stages.verifiers.arithmetic_value import arithmetic_value
+from stages.verifiers.arithmetic_value import is_false_equation
+from stages.verifiers.around_answer import (
+    is_denied,
+    is_hedged,
+    is_operand,
+    is_taken_back,
+    without_contrast,
+    without_remark,
+)
 from stages.verifiers.final_answer import (
     Found,
     announced_answer,
     boxed_answers,
-    is_denied,
     is_echo,
-    is_hedged,
     policy_text,
     sentences,
 )
 from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
 from stages.verifiers.math_text import one_spelling
-from stages.verifiers.reading import last_number, shortened
+from stages.verifiers.reading import first_number, last_number, shortened
 from stages.verifiers.verifier import Verifier
 
 _MAX_CHARACTERS = 300
@@ -34,7 +40,19 @@ _NUMERIC = re.compile(
     r"(?!\d+[.)]\s+[A-Za-z])[-+\u2212(]?\s*(?:\\?[$\u20ac\u00a3])?\s*[-+\u2212]?\s*(?:\d|\.\d|\\frac)"
 )
 _LISTED = re.compile(r"\d[^A-Za-z\d=]{0,6}(?:[,;&]|\band)\s*(?:\\?\$)?\s*\Z")
-_SUM_BEFORE = re.compile(r"([-\d\s+*/().,$\u00d7\u00f7\u2212]*)=\s*(?:\\?\$)?\s*-?\Z")
+_CLAUSE = re.compile(r"[,;:]\s|\b(?:so|then|therefore|thus|but|because)\b", re.IGNORECASE)
+_DOUBT = re.compile(
+    r"\b(?:maybe|perhaps|possibly|probably|either|neither|wrong|incorrect|cannot|doubt)\b", re.IGNORECASE
+)
+_NEGATED = re.compile(r"\b(?:not|nor|never|unless|except)\b|n['\u2019]t\b", re.IGNORECASE)
+_OR_NUMBER = re.compile(r"\d[^\d.]{0,30}\bor\s+(?:\w+\s+){0,3}\\?\$?-?\d|\bor\s+-?[$\\]?\d[\d.,]*\W*\Z", re.IGNORECASE)
+_RESULT = re.compile(r"=[\s*]*(?:\\?[$\u20ac\u00a3])?\s*(?=-?\s*\$?[\d.])")
+_GOES_ON = re.compile(
+    r"\s*(?:[-+*/^!]|\\[a-z])\s*\S|.*\b(?:or|but|no|wait|actually|minus|plus|leav\w+|so|then)\b|.*\bnot\s+\S?\d",
+    re.IGNORECASE | re.DOTALL,
+)
+_UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
+_SCALE = re.compile(r"[\s$}\\]*(?:text\{\s*)?((?:hundred|thousand|million|billion|trillion|dozen|k)\b)", re.IGNORECASE)
 _NUMBER_START = re.compile(r"\d|\.\d")
 
 
@@ -42,14 +60,13 @@ def gsm8k(completion: str, problem: PosedProblem) -> Verdict:
     """Numbers only. Raises GroundTruthError for a ground truth that is none."""
     expected = _expected(problem.ground_truth)
     text = policy_text(completion, problem.prompt)
-    found = _marked(text, problem.prompt) or boxed_answers(text, problem.prompt)
-    if not found:
-        announced = announced_answer(text, problem.prompt)
-        found = [announced] if announced else []
+    found = _commitments(text, problem.prompt)
     if not found:
         return _judge_last_number(text, problem, expected)
+    if is_taken_back(text, found[-1].end):
+        return Verdict(0.0, f"takes its answer back: {shortened(found[-1].answer)}")
     for answer in found:
-        if is_denied(answer, text):
+        if is_denied(text, answer.start, answer.end):
             return Verdict(0.0, f"denies its answer or gives another beside it: {shortened(answer.answer)}")
         quantity = _only_number(answer.answer)
         if quantity is None:
@@ -86,6 +103,27 @@ def _expected(ground_truth: str) -> Quantity:
     return quantity
 
 
+def _commitments(text: str, prompt: str) -> list[Found]:
+    """The answers, each of which must be right, in the order of the text."""
+    boxes = [_with_operators(box, text) for box in boxed_answers(text, prompt)]
+    announced = announced_answer(text, prompt)
+    found = _marked(text, prompt) or boxes or ([announced] if announced else [])
+    if not found:
+        return []
+    found += [box for box in boxes if box.start >= found[-1].end]
+    if announced and announced.start >= found[-1].end and _NUMBER_START.search(announced.answer):
+        found.append(announced)
+    return found
+
+
+def _with_operators(box: Found, text: str) -> Found:
+    """18 million, where that is outside the box; a part of a formula is no number."""
+    if is_operand(text, box.start, box.end):
+        return Found(f"{box.answer} within a formula", box.start, box.end)
+    scale = _SCALE.match(text, box.end)
+    return Found(f"{box.answer} {scale[1]}", box.start, scale.end()) if scale else box
+
+
 def _marked(text: str, prompt: str) -> list[Found]:
     """The last `####` that a number follows: in Markdown, others are headings."""
     for match in reversed(deque(_MARK.finditer(text), maxlen=8)):
@@ -96,36 +134,32 @@ def _marked(text: str, prompt: str) -> list[Found]:
 
 
 def _only_number(answer: str) -> Quantity | None:
-    """The one number that an answer gives, as it is or at the end of a true equation."""
-    if len(answer) > _MAX_CHARACTERS or is_hedged(answer):
+    """The one number that an answer gives, as it is or at the end of an equation that is not false."""
+    answer = without_remark(answer)
+    if len(answer) > _MAX_CHARACTERS or is_hedged(answer) or is_false_equation(answer):
         return None
-    *sides, last = one_spelling(answer).split("=")
+    spelled = one_spelling(answer)
+    upright = _UPRIGHT.fullmatch(spelled)
+    *sides, last = (upright[1] if upright else spelled).split("=")
     quantity = read_quantity(last.strip())
     if quantity is None and not sides:
-        numbers = [match for match in map(_as_quantity, re.findall(r"-?[$]?\d[\d.]*", last)) if match]
+        prose = _UPRIGHT.sub(r" \1 ", last)
+        numbers = [match for match in map(_as_quantity, re.findall(r"-?[$]?\d[\d.]*", prose)) if match]
         one_value = {number.value for number in numbers}
-        return numbers[0] if len(one_value) == 1 and _is_prose(last) else None
-    if quantity is None or not all(_may_equal(side, quantity.value) for side in sides):
-        return None
+        return numbers[0] if len(one_value) == 1 and _is_prose(prose) else None
     return quantity
 
 
 def _is_prose(answer: str) -> bool:
     """No operators: the sentence just names a number."""
-    return re.search(r"[\d)]\s*(?:[-+*/^!]|\\[a-z])|\\|[-+*/^]\s*[\d(]", answer.replace(" - ", " ")) is None
+    calculates = re.search(
+        r"[\d)]\s*(?:[-+*^!]|/(?!\s*[A-Za-z])|\\[a-z])|\\|[-+*/^]\s*[\d(]|within a formula", answer.replace(" - ", " ")
+    )
+    return calculates is None
 
 
 def _as_quantity(number: str) -> Quantity | None:
     return read_quantity(number.rstrip("."))
-
-
-def _may_equal(side: str, value: Fraction) -> bool:
-    """Names and words may stand for any number; a sum has the one it has."""
-    if not _NUMBER_START.search(side):
-        return True
-    quantity = read_quantity(side.strip())
-    computed = quantity.value if quantity else arithmetic_value(side)
-    return computed == value
 
 
 def _judge_last_number(text: str, problem: PosedProblem, expected: Quantity) -> Verdict:
@@ -133,24 +167,41 @@ def _judge_last_number(text: str, problem: PosedProblem, expected: Quantity) -> 
     if not spans:
         return Verdict(0.0, "no number in completion")
     start, end = spans[0]
-    sentence = text[max(start, end - _MAX_CHARACTERS) : end]
-    written = last_number(sentence) or ""
-    position = sentence.rindex(written)
-    place = end - len(sentence) + position
+    first = max(start, end - _MAX_CHARACTERS)
+    sentence = without_contrast(text[first:end])
+    written, position, is_result = _result(sentence) or _last(sentence)
+    place = first + position
     if is_echo(Found(written, place, place + len(written)), text, problem.prompt):
         return Verdict(0.0, f"repeats {shortened(written)} from the prompt")
-    before = sentence[:position]
     quantity = None if "/" in written else read_quantity(one_spelling(written))
-    if quantity is None or is_hedged(sentence) or _LISTED.search(before):
+    if quantity is None or is_denied(text, place, place + len(written)) or _is_open(sentence, position, is_result):
         return Verdict(0.0, f"no single number in the final sentence {shortened(sentence)!r}")
-    computed = _SUM_BEFORE.search(before)
-    if computed and arithmetic_value(one_spelling(computed[1])) not in (None, quantity.value):
+    if is_false_equation(sentence if first == start else f"of {sentence}"):
         return Verdict(0.0, f"an equation whose sides differ: {shortened(sentence)!r}")
-    return (
-        Verdict(1.0, "equal to the ground truth")
-        if same_quantity(quantity, expected)
-        else _wrong(written, problem)
-    )
+    is_right = same_quantity(quantity, expected)
+    return Verdict(1.0, "equal to the ground truth") if is_right else _wrong(written, problem)
+
+
+def _result(sentence: str) -> tuple[str, int, bool] | None:
+    """What an equation comes to, with where it stands: 6 in `I save $4 + $2 = $6 for 2 tubs`."""
+    results = deque(_RESULT.finditer(sentence), maxlen=1)
+    number = first_number(sentence, results[0].end()) if results else None
+    if number is None or _GOES_ON.match(sentence, number[1] + len(number[0])):
+        return None
+    return *number, True
+
+
+def _last(sentence: str) -> tuple[str, int, bool]:
+    written = last_number(sentence) or ""
+    return written, sentence.rindex(written), False
+
+
+def _is_open(sentence: str, position: int, is_result: bool) -> bool:
+    """Whether words leave open which number it is. Beside the result of an equation they are about other things."""
+    if _DOUBT.search(sentence) or _OR_NUMBER.search(sentence):
+        return True
+    before = sentence[:position]
+    return not is_result and bool(_LISTED.search(before) or _NEGATED.search(_CLAUSE.split(before)[-1]))
 
 
 def _wrong(answer: str, problem: PosedProblem) -> Verdict:

@@ -14,10 +14,10 @@ from functools import lru_cache
 
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.around_answer import is_denied, is_operand, is_taken_back
 from stages.verifiers.final_answer import (
     announced_answer,
     boxed_answers,
-    is_denied,
     last_line,
     policy_text,
 )
@@ -97,7 +97,7 @@ def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[st
         found = [line]
     elif announced and announced.start >= found[-1].end and _is_answer(announced.answer):
         found.append(announced)
-    if any(is_denied(answer, text) for answer in found):
+    if any(is_denied(text, answer.start, answer.end) for answer in found):
         return [], f"denies its answer or gives another beside it: {shortened(found[-1].answer)}"
     answers = list(dict.fromkeys(answer.answer.strip() for answer in found))
     if any(len(answer) > _MAX_CHARACTERS for answer in answers) or len(answers) > _MAX_BOXES:

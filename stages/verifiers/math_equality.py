@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from stages.verifiers.arithmetic_value import arithmetic_value
-from stages.verifiers.final_answer import is_hedged
+from stages.verifiers.around_answer import is_hedged
 from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
 from stages.verifiers.math_structure import Equality, Structure, all_equal, read_structure, same_structure
 from stages.verifiers.units import read_unit

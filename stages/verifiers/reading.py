@@ -22,7 +22,8 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_OPERATOR_BEFORE = re.compile(r"\d(?:[:.]|\s?[-+\u2212*/\u00d7\u00f7^]\s?)\Z")
+_OPERATOR_BEFORE = re.compile(r"(?:\d[:.]|(?:\d|(?<![A-Za-z])[A-Za-z])\s?[-+\u2212*/\u00d7\u00f7^]\s?)\Z")
+_VARIABLE_BEHIND = re.compile(r"(?<=\d)[xyzni](?![A-Za-z])")
 _READABLE = 80
 _NOT_A_DIGIT = re.compile(r"\D+")
 
@@ -33,13 +34,21 @@ def after_thinking(completion: str) -> str:
 
 
 def last_number(text: str) -> str | None:
-    """The last number as written, or None. One inside an expression, as in 12/3, keeps its operator."""
+    """The last number as written, or None. One inside an expression, as in 12/3 or 18x, keeps what makes it one."""
     matches = deque(_NUMBER.finditer(text), maxlen=1)
     if not matches:
         return None
     start, end = matches[0].span()
     operator = _OPERATOR_BEFORE.search(text, max(0, start - 4), start)
+    variable = _VARIABLE_BEHIND.match(text, end)
+    end = variable.end() if variable else end
     return text[operator.start() if operator else start : end]
+
+
+def first_number(text: str, start: int) -> tuple[str, int] | None:
+    """The number that begins at `start`, but for spaces, and where it does."""
+    match = _NUMBER.search(text, start)
+    return None if match is None or text[start : match.start()].strip() else (match[0], match.start())
 
 
 def exact_value(text: str) -> Decimal | None:

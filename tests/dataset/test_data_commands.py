@@ -207,6 +207,14 @@ def test_a_version_loads_as_a_dataset_with_its_own_fingerprint(terminal: Termina
     assert loaded._fingerprint == terminal.warehouse.get("chats@1").fingerprint
 
 
+def test_loading_withdrawn_rows_warns(terminal: Terminal) -> None:
+    rows = [_chat("a") | {"source": "forum"}, _chat("b") | {"source": "web"}]
+    terminal.type("import", "chats", terminal.write("rows.jsonl", rows))
+    terminal.type("withdraw", "--source", "forum", "--because", "asked for", "--yes")
+    with pytest.warns(UserWarning, match="1 rows of chats@1 are withdrawn"):
+        assert len(load_dataset("chats@1")) == 2
+
+
 def test_globs_compression_and_queries_are_sources(terminal: Terminal) -> None:
     (terminal.folder / "a.jsonl.gz").write_bytes(gzip.compress(json.dumps(_chat("a")).encode()))
     pq.write_table(pa.Table.from_pylist([_chat("b", stars=5), _chat("c", stars=1)]), "b.parquet")

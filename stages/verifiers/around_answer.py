@@ -1,0 +1,123 @@
+r"""What the words and signs around an answer do to it: deny it, take it back, hedge it, calculate with it.
+
+An answer stands only where it is the last word. A second thought behind it, such as "wait" or "correction",
+leaves no single answer whatever it goes on to say; and 18 in -\boxed{18} or \boxed{18}^2 is a part of the answer.
+"""
+
+import re
+
+from stages.verifiers.arithmetic_value import is_false_equation
+
+_AROUND = 60
+_LINE = 400
+_HEDGE = re.compile(
+    r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect|doubt)\b"
+    r"|n['\u2019]t\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=[\s*_]|$)|\n")
+_DENIED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|nor|neither|rather\ than|instead\ of|either)|n['\u2019]t(?:\ be)?)"
+    r"[\s$*(\[:\\]*(?:(?:be|equal|to|exactly|simply|just|the|answer|is|x|=)[\s$*(\[:\\]*){0,4}\Z",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"""
+    [\s$*.,;:!?)\]}\\]* (?:
+        (?: is | are | was | seems | looks | cannot | can't ) \s+ (?: be\s+ )? (?: definitely\s+ )?
+            (?: not | wrong | incorrect | false ) \b
+      | isn['\u2019]t \b | wait \b | hmm \b | no [,.:!] | scratch [ ] that
+      | (?: alternatively | maybe | perhaps ) ,? \s+ (?: it | the [ ] answer | \$? -? \d )
+        | (?: and/ )? or \s+ (?! [^.\n]{0,12} \\boxed ) (?: \$ | \\\( | -? \d | it \b | maybe | perhaps )
+    )
+  | [ \t$*.,;:!?)\]}\\]* (?: and/ )? or [ ] (?! equivalently | in\ words | [^.\n]{0,12} \\boxed )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_SECOND_THOUGHT = re.compile(
+    r"""
+    (?: (?<![^.!?;:,\n*_(\u2014-]) | (?<=[.!?;:,\n*_(\u2014-][ ]) | (?<=\n\n) | \b(?:and|but|oh|well)[ ] )
+      (?: wait | hmm+ | oops | sorry | actually | scratch[ ]that | on[ ]second[ ]thought | hold[ ]on
+        | corrections? [ ]*: | (?:no|nope) (?: [,.:!] | [ ](?:wait|it|that|the)\b ) ) \b
+    | \bI [ ] (?: made | meant | misread | miscalculated | miscounted | was[ ]wrong | take[ ](?:that|it)[ ]back )\b
+    | \b(?: correction[*_]{0,2}: | apolog\w+ | should[ ]have[ ]been\b )
+    | \b(?: that | this | it | above | answer | result | value ) [ ](?:is|was)[ ]
+        (?: wrong | incorrect | not[ ](?:right|correct) | a[ ]mistake | an[ ]error | false )\b
+    | \b(?: correct | right | real | true | actual ) [ ] (?: value | number | result | total | one ) [ ] (?:is|should|would|must)\b
+    | \bit [ ] (?: should | must | would | could ) [ ] (?: actually[ ] )? be \b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_DRESSING_BEFORE = re.compile(r"(?:\\?\$|\\[(\[,!;:]|\\left|\{|\*\*|\s)*\Z")
+_BULLET = re.compile(r"\s*(?:[-+*>]|\d+[.)])\s*\Z")
+_TAG_OR_ARROW = re.compile(r"</?\w{1,20}>|[-=]{1,2}>")
+_OPERATOR_BEFORE = re.compile(
+    r"(?: [+/^_<>] | [\w)}$]\s*\* | \}\{ | \\(?:cdot|times|div|ne|neq|pm|mp|le|leq|ge|geq|lt|gt|sqrt) )\Z", re.VERBOSE
+)
+_MINUS_BEFORE = re.compile(r"(?:[\d)}]|(?<![A-Za-z])[A-Za-z]|\$)\s+-\Z")
+_OPERATOR_AFTER = re.compile(
+    r"""
+    \.?\d | \s* (?: \}*\{ | \^ (?! \s*\{?\s*\\circ ) | [-+/] \s*\$?[\d\\(] | \*\s*\d
+      | \\(?:cdot|times|div|pm|mp|ne|neq|frac|sqrt)\b | ! \s* (?: \$ | \\[)\]] | [-+*/=] ) )
+    """,
+    re.VERBOSE,
+)
+_FORMULA_START = re.compile(r"\\\[|\\\(|[$;]")
+_CONTRAST = re.compile(
+    r"(?<=[\w$)}])(?:,\s*|\s+\(|\s+)(?:not|rather\s+than|instead\s+of)\s+\\?\$?-?\d[\d.,]*\$?\)?\W*\Z", re.IGNORECASE
+)
+_REMARK = re.compile(
+    r",?\s+(?:which|because|since|obtained|where\s+we|as\s+(?:desired|required|expected|wanted|needed))\b"
+    r"|\s+\((?=[^()]*(?:[A-Za-z]{3}|\d\s*[-+*/\u00d7x]\s*\d)[^()]*\)\W*\Z)",
+    re.IGNORECASE,
+)
+
+
+def is_denied(text: str, start: int, end: int) -> bool:
+    """The words around an answer, at `start` to `end`, say that it is none, or that it is one of several."""
+    before = _SENTENCE_END.split(text[max(0, start - _AROUND) : start])[-1]
+    after = text[end : end + _AROUND]
+    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
+
+
+def is_taken_back(text: str, end: int) -> bool:
+    """Anywhere behind the last answer, which ends at `end`."""
+    return _SECOND_THOUGHT.search(text, end) is not None
+
+
+def is_operand(text: str, start: int, end: int) -> bool:
+    """The box at `start` to `end` is a part of a formula, or ends an equation that is false."""
+    line = text[max(0, start - _LINE, text.rfind("\n", 0, start) + 1) : start]
+    before = _DRESSING_BEFORE.sub("", _TAG_OR_ARROW.sub(" ", line))
+    if _OPERATOR_AFTER.match(text, end):
+        return True
+    if before and not _BULLET.fullmatch(line):
+        is_attached = before.endswith("-") and not line[len(line.rstrip("$\\({[!,")) - 1 :][:1].isspace()
+        if _OPERATOR_BEFORE.search(before) or is_attached or _MINUS_BEFORE.search(before):
+            return True
+    behind = text[end : end + _AROUND].partition("\n")[0]
+    if not before.endswith("=") and not behind.lstrip().startswith("="):
+        return False
+    formula = _FORMULA_START.split(line)[-1] if len(line) < _LINE else f"of {line}"
+    return is_false_equation(formula + text[start:end] + _FORMULA_START.split(behind)[0])
+
+
+def is_hedged(answer: str, *, is_list: bool = False) -> bool:
+    """Whether words leave open what the answer is; between the items of a list, "or" does not."""
+    hedges = {word.lower() for word in _HEDGE.findall(answer)}
+    return bool(hedges - {"or"} if is_list else hedges)
+
+
+def without_contrast(sentence: str) -> str:
+    """`18, not 17` says 18."""
+    return _CONTRAST.sub("", sentence)
+
+
+def without_remark(answer: str) -> str:
+    """An answer in prose up to its reasons: 18 in `18, since 9 * 2 = 18`."""
+    answer = without_contrast(answer)
+    for remark in _REMARK.finditer(answer):
+        is_inside_formula = answer.count("$", 0, remark.start()) % 2 == 1
+        if not is_inside_formula:
+            return answer if is_hedged(answer[remark.start() :]) else answer[: remark.start()]
+    return answer
