@@ -17,8 +17,10 @@ BLANK = (
 )
 """Unicode's white space, and the characters that print nothing at all: a text of only these is empty."""
 
-WITHOUT_GROUND_TRUTH = frozenset({"format", "ifeval"})
-"""Verifiers that judge by their arguments alone, so that an empty ground truth is right."""
+WITH_GROUND_TRUTH = frozenset(
+    {"exact_match", "exact_number", "gsm8k", "math", "multiple_choice", "schedule", "schedule_original"}
+)
+"""Verifiers that judge nothing without one. The others judge by their arguments, or may."""
 
 _DAMAGED = re.compile(r"[\ud800-\udfff\ufffd]")
 TEMPLATE_TOKEN = re.compile(
@@ -162,7 +164,7 @@ def _damage(text: str) -> str | None:
 
 def _ground_truth_fault(text: Any, verifier: str | None) -> str | None:
     fault = _presence_fault(text)
-    if fault == "is empty" and verifier in WITHOUT_GROUND_TRUTH:
+    if fault == "is empty" and verifier not in WITH_GROUND_TRUTH:
         return None
     return _prefixed("ground_truth", fault or _damage(text))
 

@@ -1,13 +1,15 @@
 """An audit of verifiers: proof that a reward is right, before training spends a GPU on it.
 
-Five questions, for each verifier that problems name. Does every ground truth get full reward? Do right completions
+Six questions, for each verifier that problems name. Does every ground truth get full reward? Do right completions
 in every form that people write get it too? Does anything wrong get it? What does the training reward pay policies
-without skill? How long does a verdict take? Numbers go to metrics, all of it to the stage's report.
+without skill? Is a verdict the same when asked again? How long does it take? Numbers go to metrics, all of it to the
+stage's report.
 """
 
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,13 @@ import pyarrow.parquet as pq
 from data_contracts.audit_config import AuditConfig
 from data_contracts.errors import EmptyResultError, StageError
 from data_contracts.jobs import StageJob, StageResult
-from stages.audit_fuzz import Judged, by_form, failures, judge_cases, second_opinion
-from stages.audit_gate import blocking
+from stages.audit_fuzz import Judged, asked_again, by_form, failures, judge_cases, second_opinion
+from stages.audit_gate import blocking, notes
 from stages.audit_judge import Judge, OnProgress
 from stages.audit_policies import score_policies
 from stages.audit_report import AuditReport, Fault, Timing, VerifierFindings, share_of, sum_of
-from stages.audit_subjects import draw, read_subjects
+from stages.audit_subjects import Asked, draw, read_subjects
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.ground_truths import ground_truth_faults
 from stages.verifiers.pool import VerifierPool, shared_pool
 from stages.verifiers.submission import submission
@@ -30,7 +33,6 @@ from stages.verifiers.submission import submission
 Row = Mapping[str, Any]
 
 _COLUMNS = ["problem_id", "prompt", "ground_truth", "verifier", "arguments"]
-_SLICE = 1000
 _FAULT_EXAMPLES = 50
 
 
@@ -57,8 +59,8 @@ def audit_problems(job: StageJob, config: AuditConfig) -> StageResult:
         )
     job.output_dir.mkdir(parents=True)
     pq.write_table(table, job.output_dir / "rows.parquet")
-    notes = (*report.blocks, *report.notes)
-    return StageResult(output="rows", fingerprint="", metrics=report.metrics(), notes=notes)
+    told = (*report.blocks, *report.notes)
+    return StageResult(output="rows", fingerprint="", metrics=report.metrics(), notes=told)
 
 
 def audit(
@@ -72,7 +74,8 @@ def audit(
     """Ask everything about these problems. The same problems and seed give the same report, times apart.
 
     `problems` have prompt, ground_truth, verifier, arguments and problem_id. Raises EmptyResultError for none,
-    RecipeError where `rewards` or `metric` name a verifier that does not exist.
+    RecipeError where `rewards` or `metric` name a verifier that does not exist, DataError where one of those
+    cannot judge a problem.
     """
     if not problems:
         raise EmptyResultError("There are no problems to audit.", "at least one problem")
@@ -87,79 +90,74 @@ def audit(
         for name, positions in groups.items()
     )
     blocks = [sentence for each in found for sentence in blocking(each, config)]
-    notes = [sentence for each in found for sentence in _notes(each)]
-    return AuditReport(len(problems), found, tuple(blocks), tuple(notes))
+    told = [sentence for each in found for sentence in notes(each)]
+    return AuditReport(len(problems), found, tuple(blocks), tuple(told))
 
 
 def _audit_verifier(
     name: str, positions: list[int], problems: Sequence[Row], config: AuditConfig, judge: Judge, seed: int
 ) -> VerifierFindings:
-    faults = _faults([problems[position] for position in positions], judge)
-    usable = [
-        problems[position]
-        for position, (_, is_solvable) in zip(positions, faults, strict=True)
-        if is_solvable
-    ]
-    fuzzed = draw(usable, config.fuzz_rows, seed, every_shape=True)
-    tried = draw(usable, config.headroom_rows, seed)
-    chosen = sorted({*fuzzed, *tried})
-    asked = dict(zip(chosen, read_subjects([usable[row] for row in chosen], name, judge, seed), strict=True))
-    judged = judge_cases([asked[row] for row in fuzzed], judge)
+    judge.start(config.seconds)
+    reasons = _faults({position: problems[position] for position in positions}, judge)
+    faults = {position: reason for position, (reason, _) in reasons.items() if reason}
+    usable = [position for position, (_, is_solvable) in reasons.items() if is_solvable]
+    rows = [problems[position] for position in usable]
+    fuzzed = [usable[row] for row in draw(rows, config.fuzz_rows, seed, every_shape=True)]
+    tried = [usable[row] for row in draw(rows, config.headroom_rows, seed)]
+    chosen = {position: problems[position] for position in sorted({*fuzzed, *tried})}
+    asked = read_subjects(chosen, name, judge, seed)
+    judged = judge_cases([asked[position] for position in fuzzed], judge)
     second = judge.pool.catalog.find(name).second if usable else None
     forms = by_form(judged)
     failed, failure = failures(judged)
-    reasons = [(position, reason) for position, (reason, _) in zip(positions, faults, strict=True) if reason]
     return VerifierFindings(
         verifier=name,
-        faults=share_of(len(reasons), len(positions)),
+        faults=share_of(len(faults), len(reasons)),
         fault_examples=tuple(
             Fault(position, problems[position]["problem_id"], reason)
-            for position, reason in reasons[:_FAULT_EXAMPLES]
+            for position, reason in islice(faults.items(), _FAULT_EXAMPLES)
         ),
         fuzzed=len(fuzzed),
-        not_stated=sum(not asked[row].is_stated for row in fuzzed),
+        not_stated=sum(not asked[position].is_stated for position in fuzzed),
         false_negatives=sum_of([form.wrong for form in forms if form.is_right]),
-        false_positives=sum_of([form.wrong for form in forms if not form.is_right]),
+        false_positives=sum_of([form.wrong for form in forms if form.is_right is False]),
         forms=forms,
         failures=failed,
         failure=failure,
         second=second_opinion(judged, second, judge) if second else None,
         seconds=_timing(judged),
-        policies=score_policies([asked[row] for row in tried], name, config, judge),
+        policies=score_policies([asked[position] for position in tried], name, config, judge),
+        repeated=asked_again(judged, judge, seed),
+        is_function=not _asks_a_model(name, list(asked.values()), judge.pool.catalog),
+        num_left=judge.num_left,
     )
 
 
-def _faults(rows: Sequence[Row], judge: Judge) -> list[tuple[str, bool]]:
-    """For each row why it cannot be trained on, or an empty text, and whether it can be solved."""
-    reasons: list[tuple[str, bool]] = []
-    for start in range(0, len(rows), _SLICE):
-        part = rows[start : start + _SLICE]
+def _faults(rows: Mapping[int, Row], judge: Judge) -> dict[int, tuple[str, bool]]:
+    """For each position why its row cannot be trained on, or an empty text, and whether it can be solved.
+
+    Without those that there was no time for.
+    """
+    reasons: dict[int, tuple[str, bool]] = {}
+    for batch in judge.batches(list(rows.items())):
+        part = [row for _, row in batch]
         faults = ground_truth_faults(part, judge.pool)
         solvable = [row for row, fault in zip(part, faults, strict=True) if fault is None]
         outcomes = iter(judge.verify_all([submission(row, "") for row in solvable]))
-        for fault in faults:
+        for (position, _), fault in zip(batch, faults, strict=True):
             verdict = next(outcomes).verdict if fault is None else None
             is_paid = verdict is not None and verdict.reward == 1.0
             paid = f"an empty completion gets full reward ({verdict.reason})" if is_paid and verdict else ""
-            reasons.append((fault.found if fault else paid, fault is None))
+            reasons[position] = (fault.found if fault else paid, fault is None)
     return reasons
+
+
+def _asks_a_model(name: str, asked: Sequence[Asked], catalog: Catalog) -> bool:
+    """Itself, or one of the terms of its composites."""
+    terms = {term["verifier"] for each in asked for term in each.subject.arguments.get("terms", [])}
+    return not terms.union([name]).isdisjoint(catalog.models)
 
 
 def _timing(judged: Sequence[Judged]) -> Timing:
     seconds = [each.outcome.seconds for each in judged] or [0.0]
     return Timing(*(float(value) for value in np.percentile(seconds, [50, 99, 100])))
-
-
-def _notes(found: VerifierFindings) -> list[str]:
-    notes: list[str] = []
-    if found.not_stated:
-        notes.append(
-            f"{found.verifier}: no form of a right completion is known for {found.not_stated} of "
-            f"{found.fuzzed} problems, so that only wrong ones were tried; give its record `completion_of`"
-        )
-    if found.second and found.second.differ.count:
-        differ = found.second.differ
-        notes.append(
-            f"{found.verifier} and {found.second.verifier} differ on {differ.count:,} of {differ.of:,} completions"
-        )
-    return notes

@@ -1,4 +1,4 @@
-"""What an audit does not let pass, as sentences that name the verifier, the share and an example."""
+"""What an audit does not let pass and what it tells, as sentences that name the verifier, the share and an example."""
 
 from collections.abc import Iterator, Sequence
 
@@ -20,10 +20,21 @@ def blocking(found: VerifierFindings, config: AuditConfig) -> list[str]:
     ]
 
 
-def allowed_forms(found: VerifierFindings) -> list[str]:
-    """What this verifier pays for that other right ones refuse: for a person to decide."""
-    paid = [form for form in found.forms if form.is_right is None and form.wrong.count]
-    return [f"{found.verifier} also gives full reward, as its rule may allow: {listed(paid)}"] if paid else []
+def notes(found: VerifierFindings) -> Iterator[str]:
+    """What a person should know of this verifier, and may find right."""
+    if found.not_stated:
+        yield (
+            f"{found.verifier}: no form of a right completion is known for {found.not_stated} of "
+            f"{found.fuzzed} problems, so that only wrong ones were tried; give its record `completion_of`"
+        )
+    allowed = [form for form in found.forms if form.is_right is None and form.wrong.count]
+    if allowed:
+        yield f"{found.verifier} also gives full reward, as its rule may allow: {_listed(allowed)}"
+    if found.second and found.second.differ.count:
+        differ = found.second.differ
+        yield (
+            f"{found.verifier} and {found.second.verifier} differ on {differ.count:,} of {differ.of:,} completions"
+        )
 
 
 def _time(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
@@ -69,11 +80,13 @@ def _failures(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
 
 def _forms(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
     refused = [form for form in found.forms if form.is_right and form.wrong.low > config.max_false_negatives]
-    paid = [form for form in found.forms if form.is_right is False and form.wrong.low > config.max_false_positives]
+    paid = [
+        form for form in found.forms if form.is_right is False and form.wrong.low > config.max_false_positives
+    ]
     if refused:
-        yield f"{found.verifier} refuses right completions: {listed(refused)}"
+        yield f"{found.verifier} refuses right completions: {_listed(refused)}"
     if paid:
-        yield f"{found.verifier} gives wrong completions full reward: {listed(paid)}"
+        yield f"{found.verifier} gives wrong completions full reward: {_listed(paid)}"
 
 
 def _policies(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:

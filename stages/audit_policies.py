@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from data_contracts.audit_config import AuditConfig
-from stages.audit_cases import RAMBLING, SHELLS, Subject
+from data_contracts.errors import DataError
 from stages.audit_judge import Judge
 from stages.audit_report import PolicyScore
-from stages.audit_subjects import Asked
+from stages.audit_subjects import Asked, Subject
+from stages.audit_wrong import RAMBLING, SHELLS
 from stages.reward_terms import Row, joined_verdict, judged_by, reward_submissions
 from stages.verifiers.submission import submission
 
@@ -54,11 +55,11 @@ def _score(
     outcomes = iter(judge.verify_all([question for part in questions for question in part]))
     rewards: list[float] = []
     metrics: list[float] = []
-    for part in questions:
+    for (each, _), part in zip(written, questions, strict=True):
         *terms, last = [next(outcomes) for _ in part]
-        for outcome in (*terms, last):
+        for term, outcome in zip((*config.rewards, None), (*terms, last), strict=True):
             if outcome.fault is not None:
-                raise outcome.fault
+                raise _misfit(each, term, outcome.fault, config)
         joined = joined_verdict(terms, config.rewards, config.combine)
         if joined is not None and last.verdict is not None:
             rewards.append(joined.reward)
@@ -66,6 +67,18 @@ def _score(
     if not rewards:
         return PolicyScore(name, policy, 0, 0.0, 0.0)
     return PolicyScore(name, policy, len(rewards), fmean(rewards), fmean(metrics))
+
+
+def _misfit(each: Asked, term: str | None, fault: DataError, config: AuditConfig) -> DataError:
+    """A reward, or without its name the metric, that cannot judge this problem."""
+    metric = config.metric or each.row["verifier"]
+    if term is None:
+        what = f"the metric {metric}"
+        do = f"The metric {metric} needs other arguments than these problems have: name another, or none."
+    else:
+        what, do = f"the reward {term}", f"Give the reward {term} the arguments it needs, under `rewards:`."
+    found = f"Row {each.position + 1} ({each.row['problem_id']}) cannot be judged by {what}: {fault.found}"
+    return type(fault)(found, fault.expected, do)
 
 
 def _measured_by(verifier: str, row: Row, judge: Judge) -> Row:

@@ -3,7 +3,7 @@
 import ast
 from dataclasses import dataclass
 
-from stages.verifiers.code_completion import program_in
+from stages.verifiers.code_completion import programs_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _Emptied(ast.NodeTransformer):
     def __init__(self, body: str) -> None:
         self._body = body
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:  # noqa: N802 - ast's name
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         argument = arguments[-1].arg if arguments else "None"
         node.body = ast.parse(self._body.format(argument)).body
@@ -32,8 +32,8 @@ class _Emptied(ast.NodeTransformer):
 
 def stubs(completion: str, ground_truth: str) -> Stubs | None:
     """None where neither has a Python program with functions in it."""
-    for program in (program_in(completion), ground_truth):
-        if program is not None and program in completion and _has_functions(program):
+    for program in (*programs_in(completion), ground_truth):
+        if program in completion and _has_functions(program):
             return Stubs(
                 {"functions that only raise": _emptied(completion, program, "raise NotImplementedError")},
                 {

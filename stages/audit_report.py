@@ -143,6 +143,9 @@ class VerifierFindings:
     repeated: Repetition
     second: SecondOpinion | None
     seconds: Timing
+    is_function: bool
+    """Whether its verdicts come from code alone, at once and the same each time; a model's need not."""
+
     num_left: int
     """Questions that the audit had no time for."""
 

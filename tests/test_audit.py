@@ -18,7 +18,7 @@ from data_contracts.errors import EmptyResultError, RecipeError, StageError
 from data_contracts.rows import RowKind
 from stages.arithmetic import generate_problems
 from stages.audit import audit, audit_problems
-from stages.audit_cases import Subject, cases_of, surely_differ
+from stages.audit_cases import cases_of
 from stages.audit_numbers import (
     exact_fraction,
     fraction_forms,
@@ -27,6 +27,7 @@ from stages.audit_numbers import (
     number_forms,
 )
 from stages.audit_report import AuditReport, FormFinding, VerifierFindings, share_of
+from stages.audit_subjects import Subject, surely_differ
 from stages.verifiers.catalog import Catalog
 from stages.verifiers.pool import VerifierPool
 from tests.factories import make_job, write_input

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_contracts.row_rules import BLANK, TEMPLATE_TOKEN, WITHOUT_GROUND_TRUTH, arguments_fault
+from data_contracts.row_rules import BLANK, TEMPLATE_TOKEN, WITH_GROUND_TRUTH, arguments_fault
 from data_contracts.rows import PreferencePair, Problem, RowKind, SFTExample
 from infra.intake.text_search import blank_texts, texts_with
 
@@ -71,7 +71,7 @@ def _suspect_pairs(batch: pa.RecordBatch) -> Flags:
 
 def _suspect_problems(batch: pa.RecordBatch) -> Flags:
     truth, verifier = batch["ground_truth"], batch["verifier"]
-    needed = ~_flags(pc.is_in(verifier, value_set=pa.array(sorted(WITHOUT_GROUND_TRUTH))))  # pyright: ignore[reportAttributeAccessIssue]
+    needed = _flags(pc.is_in(verifier, value_set=pa.array(sorted(WITH_GROUND_TRUTH))))  # pyright: ignore[reportAttributeAccessIssue]
     suspects = _suspect_conversations(batch["prompt"], _USER) | _suspect_arguments(batch["arguments"])
     suspects |= _flags(truth.is_null()) | (blank_texts(truth) & needed) | texts_with(truth, _DAMAGE)
     for name in ("problem_id", "verifier", "source"):

@@ -26,6 +26,7 @@ _BOUNDLESS = frozenset(
             "current_time",
             "current_timestamp",
             "columns",
+            "version",
         ),
     }
 )

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from data_contracts.errors import DataError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.sandbox import SandboxKind, require_strong
-from stages.verifiers.code_completion import in_fence, program_in
+from stages.verifiers.code_completion import in_fence, programs_in
 from stages.verifiers.code_plan import Case, HiddenTests, TestPlan, plan_asserts, plan_check
 from stages.verifiers.code_runs import Outcome, Program, run_calls, run_cases
 from stages.verifiers.verifier import Verifier
@@ -86,11 +86,19 @@ CODE = code_verifier("strong")
 
 def _judge(completion: str, problem: PosedProblem, arguments: CodeArguments, kind: SandboxKind) -> Verdict:
     form = _form(arguments)
-    plan = None if form == "cases" else _plan(form, problem, arguments)
-    text = program_in(completion)
-    if text is None:
+    try:
+        plan = None if form == "cases" else _plan(form, problem, arguments)
+    except RecursionError as error:
+        raise DataError(
+            "The tests or the ground truth are nested too deeply to be read.",
+            "source code that Python itself can read",
+            "Fix the row or drop it.",
+        ) from error
+    blocks = programs_in(completion)
+    if not blocks:
         return Verdict(0.0, "no program in completion")
-    program = Program(text, arguments.get("prompt", ""), arguments.get("entry_point", ""))
+    names = tuple(plan.names.values()) if plan else ()
+    program = Program(blocks, arguments.get("prompt", ""), names)
     seconds = arguments.get("seconds", _SECONDS)
     stops_early = arguments.get("reward", "all") == "all"
     if plan is not None:
@@ -146,7 +154,9 @@ def _verdict(outcome: Outcome, num_tests: int, num_visible: int, all_or_nothing:
         )
     share = len([number for number in outcome.passed if number < num_visible]) / num_visible
     parts = {"visible_tests": share}
-    if len(outcome.passed) == num_tests:
+    if outcome.has_ended and len(outcome.passed) == num_tests:
         return Verdict(1.0, f"passes all {num_tests} tests", parts)
     fails_hidden = any(number not in outcome.passed for number in range(num_visible, num_tests))
-    return Verdict(0.0 if all_or_nothing or fails_hidden else share, outcome.reason, parts)
+    is_stopped = len(outcome.passed) == num_tests
+    is_nothing = all_or_nothing or fails_hidden or is_stopped
+    return Verdict(0.0 if is_nothing else share, outcome.reason, parts)

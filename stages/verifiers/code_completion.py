@@ -1,23 +1,27 @@
-"""Which part of a completion is the program: the last block marked as Python, after the thinking."""
+"""Which parts of a completion may be the program: its blocks of Python, after the thinking.
 
-from data_contracts.verdict import PosedProblem
+Fences are read as CommonMark has them (section 4.5), with what models write besides: a fence that opens after
+words or closes after code on the same line, and `[BEGIN]` and `[DONE]` as in MBPP's own prompts (Austin et al.,
+arXiv 2108.07732). Nothing is parsed here: `code_source` does that, inside the sandbox.
+"""
+
+import re
+
 from stages.verifiers.reading import after_thinking
 
-_MARKS = ("python", "python3", "py")
-_FENCES = ("```", "~~~")
+_FENCE = re.compile(r"`{3,}|~{3,}")
+_PYTHON = re.compile(r"[{.\s]*(?:python|py)[\d.]*(?![\w-])")
 
 
-def program_in(completion: str) -> str | None:
-    """The last ```python block, or the only block of any kind, or all of it where there is none.
-
-    None where there are several blocks and none is marked as Python, or nothing at all. A block that is
-    never closed reaches to the end.
-    """
+def programs_in(completion: str) -> tuple[str, ...]:
+    """All blocks marked as Python; or all without a mark; or the only one; or, without blocks, the whole text."""
     text = after_thinking(completion)
     blocks = _blocks(text)
-    marked = [block for mark, block in blocks if mark in _MARKS]
-    program = marked[-1] if marked else blocks[0][1] if len(blocks) == 1 else None if blocks else text
-    return program if program and program.strip() else None
+    marked = [block for mark, block in blocks if _PYTHON.match(mark)]
+    plain = [block for mark, block in blocks if not mark]
+    only = [block for _, block in blocks] if len(blocks) == 1 else []
+    found = marked or plain or only or ([] if blocks else [_without_brackets(text)])
+    return tuple(block.lstrip("\ufeff") for block in found if block.strip())
 
 
 def in_fence(program: str) -> str:
@@ -25,25 +29,55 @@ def in_fence(program: str) -> str:
     return f"```python\n{program}\n```"
 
 
-def canonical_program(problem: PosedProblem, prompt: str) -> str:
-    """The ground truth as a whole program: HumanEval's continues its prompt."""
-    return prompt + problem.ground_truth
-
-
 def _blocks(text: str) -> list[tuple[str, str]]:
-    """The mark and content of every fenced block."""
+    """The mark and content of every fenced block; one that is never closed reaches to the end."""
     blocks: list[tuple[str, str]] = []
-    mark: str | None = None
-    fence, lines = "", list[str]()
+    opened: tuple[int, str, str] | None = None
+    lines = list[str]()
     for line in text.split("\n"):
-        stripped = line.strip()
-        if mark is None and stripped.startswith(_FENCES):
-            fence = stripped[0] * (len(stripped) - len(stripped.lstrip(stripped[0])))
-            words = stripped[len(fence) :].lower().split()
-            mark, lines = (words[0] if words else ""), []
-        elif mark is not None and stripped == fence:
-            blocks.append((mark, "\n".join(lines)))
-            mark = None
-        elif mark is not None:
+        if opened is None:
+            opened, lines = _opening(line), []
+            continue
+        column, fence, mark = opened
+        if (last := _before_closing(line, column, fence)) is None:
             lines.append(line)
-    return [*blocks, (mark, "\n".join(lines))] if mark is not None else blocks
+            continue
+        blocks.append((mark, "\n".join([*lines, last])))
+        opened = None
+    return [*blocks, (opened[2], "\n".join(lines))] if opened else blocks
+
+
+def _opening(line: str) -> tuple[int, str, str] | None:
+    """Column, fence and mark. After words only with the mark of Python, since those may quote a fence."""
+    found = _FENCE.search(line)
+    if found is None:
+        return None
+    mark = line[found.end() :].strip().lower()
+    if found[0][0] in mark or (line[: found.start()].strip() and not _PYTHON.match(mark)):
+        return None
+    return found.start(), found[0], mark
+
+
+def _before_closing(line: str, column: int, fence: str) -> str | None:
+    """What the line holds before the closing fence, or None for a line without one.
+
+    A fence alone on its line closes up to the column where the block was opened: deeper, it is a docstring's.
+    """
+    stripped = line.rstrip()
+    code = stripped.rstrip(fence[0])
+    if len(stripped) - len(code) < len(fence) or fence in code:
+        return None
+    return None if not code.strip() and len(code) > column else code
+
+
+def _without_brackets(text: str) -> str:
+    """Between the last line `[BEGIN]` and the `[DONE]` that follows it."""
+    lines = list[str]()
+    for line in text.split("\n"):
+        if line.strip() == "[BEGIN]":
+            lines.clear()
+        elif line.strip() == "[DONE]":
+            break
+        else:
+            lines.append(line)
+    return "\n".join(lines)

@@ -1,14 +1,13 @@
 """From a row's tests to the two halves that run apart: what the tests do, and which names the program must give them.
 
-The problem's text is parsed here, the completion's never. Names are the program's only where nothing trusted
-defines them: what the ground truth imports is imported beside the tests (a program may redefine `isclose`, and
-the tests do not care), and helpers of a HumanEval prompt are the prompt's own.
+The problem's text is parsed here, the completion's never. A unit is a statement that can fail as a test does: by
+an assert, by a `raise`, or by a function of the tests' own that has one. What else they do prepares them; it is no
+test that passes, but if it fails, they have not run to their end.
 """
 
 import ast
 import builtins
-import symtable
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NotRequired
@@ -17,10 +16,12 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 from data_contracts.errors import DataError, GroundTruthError
+from stages.verifiers.code_names import attributes_of, supply_of
 from stages.verifiers.code_tests import UNIT
 from stages.verifiers.reading import shortened
 
 _CHECK, _CANDIDATE = "check", "candidate"
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @with_config(extra="forbid")
@@ -50,6 +51,9 @@ class TestPlan:
     names: dict[str, str]
     """By name in the tests, the name in the program."""
 
+    attributes: tuple[str, ...]
+    """What tests may ask objects of the program for although built-in values have it too."""
+
     units: tuple[str, ...]
     """Each test as people read it."""
 
@@ -59,10 +63,10 @@ class TestPlan:
 
 @lru_cache(maxsize=256)
 def plan_check(prompt: str, entry_point: str, test: str, ground_truth: str) -> TestPlan:
-    """HumanEval's shape: `check(candidate)`, each of whose statements with an assert is one test."""
+    """HumanEval's shape: `check(candidate)`, called once, each of whose statements that can fail is a test."""
     stub = f"{prompt}\n    pass\n"
     _parsed(stub, "prompt")
-    _parsed(prompt + ground_truth, "prompt and ground truth", GroundTruthError)
+    solution = _parsed(prompt + ground_truth, "prompt and ground truth", GroundTruthError)
     tree = _parsed(test, "test")
     check = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == _CHECK), None)
     if check is None:
@@ -71,12 +75,19 @@ def plan_check(prompt: str, entry_point: str, test: str, ground_truth: str) -> T
             "a test as HumanEval's",
             "Fix the row, or give its tests as asserts.",
         )
+    failing = _failing_names(node for node in ast.walk(tree) if node is not check)
     units: list[str] = []
-    check.body = [_guarded([node], units) if _has_assert(node) else node for node in check.body]
+    check.body = _in_units(check.body, failing, units)
+    tree.body = _in_units([node for node in tree.body if not _is_call_of_check(node)], failing, units)
+    tree.body.append(_parsed(f"{_CHECK}({_CANDIDATE})", "call").body[0])
     _require_tests(units, test)
-    source = f"{ast.unparse(ast.fix_missing_locations(tree))}\n{_CHECK}({_CANDIDATE})\n"
-    names = {_CANDIDATE: entry_point, entry_point: entry_point}
-    return TestPlan(stub, source, names, tuple(units), len(units))
+    names = {_CANDIDATE: entry_point}
+    if entry_point in vars(builtins):
+        stub += f"\ndel {entry_point}\n"  # the tests mean Python's own
+    else:
+        names[entry_point] = entry_point
+    source = ast.unparse(ast.fix_missing_locations(tree))
+    return TestPlan(stub, source, names, attributes_of(solution), tuple(units), len(units))
 
 
 @lru_cache(maxsize=256)
@@ -85,20 +96,25 @@ def plan_asserts(
 ) -> TestPlan:
     """Every text is one test; `set_up` runs before the first."""
     solution = _parsed(ground_truth, "ground truth", GroundTruthError)
-    imports: list[ast.stmt] = [
-        node for node in solution.body if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    prelude = ast.unparse(ast.Module(imports, []))
-    units: list[str] = []
     body = _parsed(set_up, "test_setup_code").body
+    texts = {text: _parsed(text, "test").body for text in (*visible, *hidden)}
+    failing = _failing_names(
+        inner for nodes in (body, *texts.values()) for node in nodes for inner in ast.walk(node)
+    )
+    units: list[str] = []
     for text in (*visible, *hidden):
-        statements = _parsed(text, "test").body
-        _require_tests([text] if any(map(_has_assert, statements)) else [], text)
-        body.append(_guarded(statements, units))
+        _require_tests([text] if any(_can_fail(node, failing) for node in texts[text]) else [], text)
+        body.append(_guarded(texts[text], units))
+    supply = supply_of("\n".join((set_up, *visible, *hidden)), solution)
+    if not supply.names:
+        raise DataError(
+            f"The test {shortened(visible[0])!r} takes nothing from the program: every program would pass or fail.",
+            "tests of what the ground truth defines",
+            "Fix the row or drop it.",
+        )
+    names = {name: name for name in supply.names}
     tests = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
-    own = {name for name in _assigned(ground_truth) if name not in _assigned(prelude)}
-    free = _referenced(tests) - _assigned(tests) - _assigned(prelude) - (set(dir(builtins)) - own) - {UNIT}
-    return TestPlan(prelude, tests, {name: name for name in sorted(free)}, tuple(units), len(visible))
+    return TestPlan(supply.prelude, tests, names, attributes_of(solution), tuple(units), len(visible))
 
 
 def _parsed(text: str, what: str, error: type[DataError] = DataError) -> ast.Module:
@@ -121,11 +137,43 @@ def _require_tests(units: Sequence[str], text: str) -> None:
         )
 
 
-def _has_assert(node: ast.stmt) -> bool:
-    """One that says something: HumanEval's files are full of `assert True`."""
+def _failing_names(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """Of the functions and classes among them: those that can fail as a test does."""
+    definitions = [node for node in nodes if isinstance(node, _DEFINITIONS)]
+    failing = frozenset[str]()
+    while found := {node.name for node in definitions if _can_fail(node, failing)} - failing:
+        failing |= found
+    return failing
+
+
+def _can_fail(node: ast.stmt, failing: frozenset[str]) -> bool:
+    """By a statement that says something (HumanEval's files are full of `assert True`), or by a name that can."""
     return any(
-        isinstance(inner, ast.Assert) and not isinstance(inner.test, ast.Constant) for inner in ast.walk(node)
+        isinstance(inner, ast.Raise)
+        or (isinstance(inner, ast.Assert) and not _is_always_true(inner.test))
+        or (isinstance(inner, ast.Name) and inner.id in failing)
+        or (isinstance(inner, ast.Attribute) and inner.attr.startswith("assert"))
+        for inner in ast.walk(node)
     )
+
+
+def _is_always_true(test: ast.expr) -> bool:
+    """A constant, or a pair, as in `assert (x == 1, "message")`."""
+    if isinstance(test, ast.Tuple):
+        return bool(test.elts)
+    return isinstance(test, ast.Constant) and bool(test.value)
+
+
+def _is_call_of_check(node: ast.stmt) -> bool:
+    is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    return is_call and isinstance(node.value.func, ast.Name) and node.value.func.id == _CHECK
+
+
+def _in_units(body: Sequence[ast.stmt], failing: frozenset[str], units: list[str]) -> list[ast.stmt]:
+    return [
+        _guarded([node], units) if not isinstance(node, _DEFINITIONS) and _can_fail(node, failing) else node
+        for node in body
+    ]
 
 
 def _guarded(statements: list[ast.stmt], units: list[str]) -> ast.With:
@@ -133,22 +181,3 @@ def _guarded(statements: list[ast.stmt], units: list[str]) -> ast.With:
     units.append(shortened(" ".join(map(ast.unparse, statements))))
     call = ast.Call(ast.Name(UNIT, ast.Load()), [ast.Constant(len(units) - 1)], [])
     return ast.With([ast.withitem(call)], statements)
-
-
-def _assigned(source: str) -> set[str]:
-    """Names that a module itself defines."""
-    table = symtable.symtable(source, "tests", "exec")
-    return {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-
-
-def _referenced(source: str) -> set[str]:
-    """Names that a module or its functions take from the module or the built-ins."""
-    tables, names = [symtable.symtable(source, "tests", "exec")], set[str]()
-    while tables:
-        table = tables.pop()
-        is_module = table.get_type() == "module"
-        names |= {
-            s.get_name() for s in table.get_symbols() if s.is_referenced() and (is_module or s.is_global())
-        }
-        tables += table.get_children()
-    return names

@@ -4,15 +4,17 @@
 reads standard input and prints. Nothing said here is believed: a wrong value fails its test on the other side.
 """
 
-import ast
+import builtins
+import io
 import json
 import os
 import socket
 import sys
-import textwrap
+from collections.abc import Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
+from stages.verifiers.code_source import program_of
 from stages.verifiers.code_values import MessageError, decode, encode, receive, send
 
 _NAME = "program"
@@ -37,7 +39,7 @@ def serve(payload: int, channel: int) -> None:
     calls = socket.socket(fileno=channel)
     module = ModuleType(_NAME)
     try:
-        _execute(_compile(**_read(payload)), module)
+        _execute(_compiled(**_read(payload)), module)
     except BaseException as error:  # noqa: BLE001 (whatever the program raises is its result)
         send(calls, {"raised": _described(error)})
         os._exit(0)
@@ -50,7 +52,7 @@ def serve(payload: int, channel: int) -> None:
 
 def run_script(payload: int, stdin: int, stdout: int) -> None:
     """As `python program.py` would; standard output is a file of limited size."""
-    code = _compile(**_read(payload))
+    code = _compiled(**_read(payload))
     for source, target in ((stdin, 0), (stdout, 1)):
         os.dup2(source, target)
         os.close(source)
@@ -58,46 +60,30 @@ def run_script(payload: int, stdin: int, stdout: int) -> None:
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.__stdin__, sys.__stdout__ = sys.stdin, sys.stdout
     sys.argv = [f"{_NAME}.py"]
+    builtins.open = io.open = _open
     _execute(code, ModuleType("__main__"))
 
 
-def _read(payload: int) -> dict[str, str]:
+_open_file = io.open
+
+
+def _open(file: Any, *arguments: Any, **keywords: Any) -> Any:
+    """Programs name standard input as a file too, which without /proc it is not."""
+    return _open_file(os.dup(0) if str(file) == "/dev/stdin" else file, *arguments, **keywords)
+
+
+def _read(payload: int) -> dict[str, Any]:
     with os.fdopen(payload, "rb") as file:
         return json.load(file)
 
 
-def _compile(text: str, prompt: str = "", entry_point: str = "") -> CodeType:
-    """The program: `text` alone, or after the prompt's own code, or as the body of the prompt's last function."""
-    if not prompt:
-        return compile(text, f"<{_NAME}>", "exec")
-    candidates = (
-        f"{prompt}\n    pass\n\n{text}",
-        prompt + text,
-        prompt + textwrap.indent(textwrap.dedent(text), "    "),
-    )
-    failure: SyntaxError | None = None
-    for source, is_whole in zip(candidates, (True, False, False), strict=True):
-        try:
-            if not is_whole or _defines(text, entry_point):
-                return compile(source, f"<{_NAME}>", "exec")
-        except SyntaxError as error:
-            failure = failure or error
-    raise failure or SyntaxError(f"does not define {entry_point}")
-
-
-def _defines(text: str, name: str) -> bool:
-    return any(_is_definition(node, name) for node in ast.parse(text).body)
-
-
-def _is_definition(node: ast.stmt, name: str) -> bool:
-    if isinstance(node, ast.Assign):
-        return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name
+def _compiled(blocks: Sequence[str], prompt: str, names: Sequence[str]) -> CodeType:
+    return compile(program_of(blocks, prompt, names), f"<{_NAME}>", "exec", dont_inherit=True)
 
 
 def _execute(code: CodeType, module: ModuleType) -> None:
     """`__name__` is the module's, so that only a script runs what stands under `if __name__ == "__main__"`."""
-    sys.modules["builtins"].__dict__.update(
+    builtins.__dict__.update(
         exit=sys.exit, quit=sys.exit
     )  # Python's own come with site, which is not imported
     sys.modules[module.__name__] = module  # dataclasses and typing look their module up

@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 from stages.sandbox import Ended, Limits, Sandbox, SandboxKind
@@ -36,7 +36,12 @@ USUAL_MODULES = (
 )
 """Of the standard library, imported before the first program runs. Others are imported when a program does."""
 
-_OURS = ("stages.verifiers.code_values", "stages.verifiers.code_program", "stages.verifiers.code_tests")
+_OURS = (
+    "stages.verifiers.code_values",
+    "stages.verifiers.code_source",
+    "stages.verifiers.code_program",
+    "stages.verifiers.code_tests",
+)
 _SERVE, _SCRIPT, _TESTS = (
     "stages.verifiers.code_program:serve",
     "stages.verifiers.code_program:run_script",
@@ -53,6 +58,9 @@ class Outcome:
     """Which tests passed, by position, and why one did not."""
 
     passed: frozenset[int]
+    has_ended: bool
+    """The tests ran to their end: nothing between or after them stopped them."""
+
     reason: str = ""
     fault: str = ""
     """Why the problem's own tests cannot be run; empty where they can."""
@@ -60,11 +68,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """As taken from a completion. With a prompt it may be that prompt's continuation."""
+    """As taken from a completion: `code_source` makes one program of it."""
 
-    text: str
+    blocks: tuple[str, ...]
     prompt: str = ""
-    entry_point: str = ""
+    names: tuple[str, ...] = ()
+    """What the program should define."""
 
 
 def run_calls(
@@ -72,7 +81,10 @@ def run_calls(
 ) -> Outcome:
     """The tests of `plan` on the program, which has `seconds` of processor time for all of them."""
     for_program, for_tests = _sandboxes(kind)
-    job = {"prelude": plan.prelude, "tests": plan.tests, "names": plan.names, "stops_early": stops_early}
+    job = {
+        **{"prelude": plan.prelude, "tests": plan.tests, "names": plan.names},
+        **{"attributes": plan.attributes, "stops_early": stops_early},
+    }
     with ExitStack() as stack:
         ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
         results = _file(stack, b"")
@@ -109,14 +121,14 @@ def run_cases(
             sandbox.start(_SCRIPT, files, Limits(seconds, _wall_seconds(seconds)))
             ended = sandbox.wait()
             is_right = _lines(_content(stdout)) == _lines(case["stdout"].encode(errors="replace"))
-            if is_right and ended.exit_code >= 0:
+            if is_right and ended.exit_code == 0:
                 passed.add(number)
                 continue
         what = "the right output" if is_right else "another output"
         reason = reason or f"case {number + 1} of {len(cases)}: {what}; {_end(ended, seconds)}"
         if stops_early or ended.is_out_of_time:
             break
-    return Outcome(frozenset(passed), reason)
+    return Outcome(frozenset(passed), not reason, reason)
 
 
 @cache
@@ -129,12 +141,15 @@ def _sandboxes(kind: SandboxKind) -> tuple[Sandbox, Sandbox]:
 
 
 def _outcome(plan: TestPlan, results: str, tests: Ended, end: str) -> Outcome:
-    passed, reason, fault = set[int](), "", ""
+    passed, failed, has_ended, reason, fault = set[int](), set[int](), False, "", ""
     for line in results.splitlines():
         match json.loads(line):
             case {"passed": number}:
                 passed.add(number)
+            case {"ended": True}:
+                has_ended = True
             case {"failed": number, "reason": why}:
+                failed.add(number)
                 reason = (
                     reason or f"test {number + 1} of {len(plan.units)} fails, {plan.units[number]}: {why}"
                 )
@@ -144,15 +159,17 @@ def _outcome(plan: TestPlan, results: str, tests: Ended, end: str) -> Outcome:
                 reason = reason or f"{why}; {end}"
             case other:
                 raise ValueError(f"the tests' process wrote {other}")
-    if not reason and len(passed) < len(plan.units):
+    if not reason and not (has_ended and len(passed) == len(plan.units)):
         reason = f"the tests did not finish: {_end(tests, _TEST_SECONDS)}"
-    return Outcome(frozenset(passed), reason, fault)
+    return Outcome(frozenset(passed - failed), has_ended, reason, fault)
 
 
 def _end(ended: Ended, seconds: float) -> str:
     """How it ended, where that was its own doing."""
     if ended.is_out_of_time:
         return "waited for too long"
+    if ended.is_littered:
+        return "made too many files"
     if ended.was_stopped:
         return "stopped"
     if ended.exit_code == -signal.SIGKILL:
@@ -166,8 +183,7 @@ def _wall_seconds(seconds: float) -> float:
 
 
 def _payload(stack: ExitStack, program: Program) -> int:
-    job = {"text": program.text, "prompt": program.prompt, "entry_point": program.entry_point}
-    return _file(stack, json.dumps(job).encode())
+    return _file(stack, json.dumps(asdict(program)).encode())
 
 
 def _file(stack: ExitStack, content: bytes) -> int:

@@ -11,10 +11,10 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Self, cast
 
-from stages.verifiers.code_values import MessageError, decode, encode, receive, send
+from stages.verifiers.code_values import PLAIN_ATTRIBUTES, MessageError, decode, encode, receive, send
 
 UNIT = "_burnish_unit"
 """What `code_plan` calls the guard around each test."""
@@ -35,12 +35,13 @@ def run(payload: int, results: int, channel: int) -> None:
     with os.fdopen(results, "w", encoding="utf-8") as lines:
         record = _Record(lines.write, job["stops_early"])
         try:
-            calls = _Calls(socket.socket(fileno=channel))
+            calls = _Calls(socket.socket(fileno=channel), frozenset(job["attributes"]))
             names: dict[str, Any] = {"__name__": "tests", UNIT: record.unit}
-            _run_prelude(job["prelude"], names)
+            tests = _prepared(job["prelude"], job["tests"], names)
             calls.ready()
             names |= {name: calls.named(original) for name, original in job["names"].items()}
-            exec(compile(job["tests"], "<tests>", "exec"), names)  # noqa: S102
+            exec(tests, names)  # noqa: S102
+            record.say(ended=True)
         except _ProblemFaultError as error:
             record.say(fault=str(error))
         except (_ProgramGoneError, Exception) as error:  # noqa: BLE001 (a test's failure, or a program's)
@@ -49,9 +50,11 @@ def run(payload: int, results: int, channel: int) -> None:
     os._exit(0)
 
 
-def _run_prelude(source: str, names: dict[str, Any]) -> None:
+def _prepared(prelude: str, tests: str, names: dict[str, Any]) -> CodeType:
+    """Run the problem's own, trusted code, and compile its tests."""
     try:
-        exec(compile(source, "<prelude>", "exec"), names)  # noqa: S102 (the problem's own, trusted)
+        exec(compile(prelude, "<prelude>", "exec", dont_inherit=True), names)  # noqa: S102
+        return compile(tests, "<tests>", "exec", dont_inherit=True)
     except Exception as error:
         raise _ProblemFaultError(f"what the tests need cannot be run: {_described(error)}") from error
 
@@ -95,6 +98,8 @@ class _Calls:
     """The line to the program."""
 
     channel: socket.socket
+    attributes: frozenset[str]
+    """What classes of the ground truth call as built-in values call theirs."""
 
     def ready(self) -> None:
         """The program has run; what it raised meanwhile is the failure of every test."""
@@ -133,7 +138,11 @@ class _Calls:
 
 
 class _Object:
-    """Stands for an object of the program's. It equals nothing else and can be called and handed back."""
+    """Stands for an object of the program's. It equals nothing else and can be called and handed back.
+
+    Where a test asks for what built-in values have (`f(3).startswith("a")`), a program could answer whatever
+    pleases the test: only where a class of the ground truth defines that too is it asked.
+    """
 
     __slots__ = ("_calls", "_number")
 
@@ -145,8 +154,9 @@ class _Object:
         return self._calls.ask("call", self, arguments, keywords)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
+        is_foreign = name in PLAIN_ATTRIBUTES and name not in self._calls.attributes
+        if is_foreign or name.startswith("__"):
+            raise AttributeError(f"no built-in value, so it has no {name}")
         return self._calls.ask("get", self, name)
 
     def __setattr__(self, name: str, value: object) -> None:

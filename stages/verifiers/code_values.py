@@ -124,6 +124,9 @@ _ENCODERS: dict[type, Encoder] = {  # a class stands before those it inherits fr
     type({}.items()): _items("dict_items"),
     type: _encode_type,
 }
+PLAIN_ATTRIBUTES = frozenset(name for cls in _ENCODERS for name in dir(cls))
+"""Of all values that cross."""
+
 _FROM_ITEMS: dict[str, Callable[[list[Any]], object]] = {
     "list": list,
     "tuple": tuple,

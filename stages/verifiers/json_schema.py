@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 200_000
 _MAX_DIGITS = 100
 _MAX_DEPTH = 32
-_FENCE = re.compile(r"^ {0,3}```[^\n`]*$", re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(```|~~~)[^\n`~]*$", re.MULTILINE)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -96,11 +96,11 @@ def strict_json(text: str) -> Any:
 
 
 def _document_text(answer: str) -> str:
-    """A line of JSON never is a fence: its texts hold no line breaks."""
+    """A line of JSON never is a fence: its texts hold no line breaks. A byte order mark may be ignored (RFC 8259)."""
     fences = list(_FENCE.finditer(answer))
     if not fences:
-        return answer
-    if len(fences) != 2:
+        return answer.removeprefix("\ufeff")
+    if len(fences) != 2 or fences[0][1] != fences[1][1]:
         raise ValueError("not exactly one code fence")
     return answer[fences[0].end() : fences[1].start()]
 

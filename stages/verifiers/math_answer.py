@@ -22,7 +22,8 @@ from stages.verifiers.final_answer import (
     policy_text,
 )
 from stages.verifiers.math_equality import same
-from stages.verifiers.math_structure import Equality, all_equal, read_structure
+from stages.verifiers.math_form import has_root_of, is_number, unfinished
+from stages.verifiers.math_structure import Algebra, all_equal, read_structure
 from stages.verifiers.math_text import one_spelling
 from stages.verifiers.reading import shortened
 from stages.verifiers.verifier import Verifier
@@ -31,26 +32,28 @@ _MAX_CHARACTERS = 1000
 _MAX_BOXES = 16
 _MAX_LINE = 200
 _MIN_COPY = 4
+_NO_ALGEBRA = Algebra(equal=lambda _answer, _expected: None, may_equal=lambda _work, _expected: None)
 _PLAIN_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _MAX_WORDS_IN_LINE = 2
 
 
 def math(completion: str, problem: PosedProblem) -> Verdict | None:
     """None where reading does not decide. Raises GroundTruthError for a ground truth that nothing can equal."""
-    return judge(completion, problem, lambda _answer, _expected: None)
+    return judge(completion, problem, _NO_ALGEBRA)
 
 
-def judge(completion: str, problem: PosedProblem, equal_by_algebra: Equality) -> Verdict | None:
+def judge(completion: str, problem: PosedProblem, algebra: Algebra) -> Verdict | None:
     """The verdict, given what decides on two expressions that reading does not."""
     expected = _expected(problem.ground_truth)
     answers, fault = _final_answers(completion, problem.prompt, expected)
     if fault:
         return Verdict(0.0, fault)
 
-    def by_algebra(answer: str, expected: str) -> bool | None:
-        return _is_worked_out(answer, problem.prompt) and equal_by_algebra(answer, expected)
+    def equal(answer: str, expected: str) -> bool | None:
+        return _is_worked_out(answer, expected, problem.prompt) and algebra.equal(answer, expected)
 
-    verdict = all_equal(same(one_spelling(answer), expected, by_algebra) for answer in answers)
+    worked_out = Algebra(equal, algebra.may_equal)
+    verdict = all_equal(same(one_spelling(answer), expected, worked_out) for answer in answers)
     if verdict is None:
         return None
     if verdict:
@@ -88,7 +91,8 @@ def _expected(ground_truth: str) -> str:
 def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[str], str]:
     """The answers, each of which must be right, or else what is wrong with them."""
     text = policy_text(completion, prompt)
-    found = boxed_answers(text, prompt)
+    boxes = boxed_answers(text, prompt)
+    found = boxes.copy()
     announced = announced_answer(text, prompt)
     if not found:
         line = announced or last_line(text, prompt)
@@ -97,17 +101,32 @@ def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[st
         found = [line]
     elif announced and announced.start >= found[-1].end and _is_answer(announced.answer):
         found.append(announced)
+    if is_taken_back(text, found[-1].end):
+        return [], f"takes its answer back: {shortened(found[-1].answer)}"
+    if any(is_operand(text, box.start, box.end) for box in boxes):
+        return [], f"its answer is a part of a formula: {shortened(found[-1].answer)}"
     if any(is_denied(text, answer.start, answer.end) for answer in found):
         return [], f"denies its answer or gives another beside it: {shortened(found[-1].answer)}"
-    answers = list(dict.fromkeys(answer.answer.strip() for answer in found))
+    answers = list({_in_print(answer.answer): answer.answer.strip() for answer in found}.values())
     if any(len(answer) > _MAX_CHARACTERS for answer in answers) or len(answers) > _MAX_BOXES:
         return [], f"the final answer has more than {_MAX_CHARACTERS:,} characters or {_MAX_BOXES} boxes"
     if not all(answers):
         return [], "an empty final answer"
+    return _joined(answers, expected), ""
+
+
+def _joined(answers: list[str], expected: str) -> list[str]:
+    """Boxes with one part each are one answer where the ground truth has as many parts."""
     structure = read_structure(expected)
-    if len(answers) > 1 and structure is not None and structure.kind in ("list", "set"):
-        answers = [", ".join(answers)] if len(answers) == len(structure.parts) else answers
-    return answers, ""
+    if structure is None or structure.kind not in ("list", "set"):
+        return answers
+    whole = [answer for answer in answers if read_structure(one_spelling(answer))]
+    parts = [answer for answer in answers if answer not in whole]
+    return [*whole, ", ".join(parts)] if len(parts) == len(structure.parts) > 1 else answers
+
+
+def _in_print(answer: str) -> str:
+    return one_spelling(answer[:_MAX_CHARACTERS]).replace(" ", "") + answer[_MAX_CHARACTERS:]
 
 
 def _is_sentence(line: str) -> bool:
@@ -119,9 +138,14 @@ def _is_answer(announced: str) -> bool:
     return not _is_sentence(announced) and any(sign.isdecimal() or sign in "\\$" for sign in announced)
 
 
-def _is_worked_out(answer: str, prompt: str) -> bool:
-    """An expression that the prompt has as it is (compute, simplify, expand it!) is no answer to it."""
-    return len(answer) < _MIN_COPY or answer.replace(" ", "") not in _prompt_in_print(prompt)
+def _is_worked_out(answer: str, expected: str, prompt: str) -> bool:
+    """An expression that the prompt has as it is (compute, simplify, expand it!) is no answer to it, and neither
+    is one that leaves open what the ground truth does not."""
+    printed = _prompt_in_print(prompt)
+    is_copy = len(answer) >= _MIN_COPY and answer.replace(" ", "") in printed
+    if is_copy or not is_number(expected):
+        return not is_copy
+    return not unfinished(answer, expected) and not has_root_of(printed, answer, expected)
 
 
 @lru_cache(maxsize=256)

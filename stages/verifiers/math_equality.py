@@ -5,12 +5,14 @@ out: 9 + 9 is not yet 18, though `9 + 9 = 18` is. In a chain every side but a na
 """
 
 import re
+from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 from stages.verifiers.arithmetic_value import arithmetic_value
 from stages.verifiers.around_answer import is_hedged
 from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
-from stages.verifiers.math_structure import Equality, Structure, all_equal, read_structure, same_structure
+from stages.verifiers.math_structure import Algebra, Structure, all_equal, read_structure, same_structure
 from stages.verifiers.units import read_unit
 
 _MAX_DEPTH = 4
@@ -19,6 +21,15 @@ _EQUALS = re.compile(r"(?<![<>!:=])=(?!=)")
 _NAME = re.compile(
     r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z0-9,]+\))?'?|\\text\{[A-Za-z ]+\}|(?:[A-Z][a-z]+|[a-z]+)(?: [a-z]+){0,5}"
 )
+_CONSTANTS = frozenset((r"\pi", "e", "i", r"\infty"))
+_ARGUMENT = re.compile(
+    r"(?<=[A-Za-z}])\s*(?:\([^()]*\)|\[[^\[\]]*\])|[_^]\s*(?:\{[^{}]*\}|\w|\\[A-Za-z]+)|\\text\{[A-Za-z ]*\}(?=.)"
+)
+"""Arguments, indices and exponents."""
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_GREEK = frozenset(rf"\{letter}" for letter in "alpha beta gamma delta theta phi lambda mu sigma omega angle".split())
+_NAMES_IN_BRACKETS = re.compile(r"\A\([A-Za-z\\ ]+(?:,[A-Za-z\\ ]+)+\) *= *(?=\()")
+_DECIMALS = re.compile(r"\.(\d{1,40})")
 _MEMBER = re.compile(r"\\?[A-Za-z]+ *\\in\b *")
 _TRAILING_UNIT = re.compile(r"\\text\s*\{[^{}]*\}(?:\^\{?[23]\}?)?\Z")
 _UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
@@ -38,8 +49,10 @@ _NUMBER_WORDS = {
 }
 
 
-def same(answer: str, expected: str, by_algebra: Equality, depth: int = 0) -> bool | None:
+def same(answer: str, expected: str, algebra: Algebra, depth: int = 0) -> bool | None:
     """Whether two expressions in their one spelling are equal. Algebra is the last to be asked."""
+    if _is_misrounded(answer):
+        return False
     answer, expected = _definite(answer), _definite(expected)
     if _in_print(answer) == _in_print(expected):
         return True
@@ -47,16 +60,16 @@ def same(answer: str, expected: str, by_algebra: Equality, depth: int = 0) -> bo
     if is_hedged(answer, is_list=structure is not None) and not is_hedged(expected):
         return False
     if structure is not None and parts is not None and depth < _MAX_DEPTH:
-        verdict = same_structure(parts, structure, lambda a, e: same(a, e, by_algebra, depth + 1))
+        verdict = same_structure(parts, structure, lambda a, e: same(a, e, algebra, depth + 1))
     elif "=" in answer or "=" in expected:
-        return _same_sides(_EQUALS.split(answer), _EQUALS.split(expected), by_algebra, depth)
+        return _same_sides(_EQUALS.split(answer), _EQUALS.split(expected), algebra, depth)
     else:
         verdict = _same_value(answer, expected)
     if verdict is not None:
         return verdict
     is_number_beside_parts = (structure or parts) and (_quantity(answer) or _quantity(expected))
     is_undecided = not is_number_beside_parts or "set" in _kinds(structure, parts)
-    return _beside_units(answer, expected, by_algebra) if is_undecided else False
+    return _beside_units(answer, expected, algebra) if is_undecided else False
 
 
 def _same_value(answer: str, expected: str) -> bool | None:
@@ -70,42 +83,57 @@ def _same_value(answer: str, expected: str) -> bool | None:
     return words == _words(answer) if words else None
 
 
-def _same_sides(answer: list[str], expected: list[str], by_algebra: Equality, depth: int) -> bool | None:
+def _same_sides(answer: list[str], expected: list[str], algebra: Algebra, depth: int) -> bool | None:
     """Chains and definitions: x = 5 is 5, and of 7 = 2 each side counts."""
     if depth >= _MAX_DEPTH:
-        return _beside_units("=".join(answer), "=".join(expected), by_algebra)
+        return _beside_units("=".join(answer), "=".join(expected), algebra)
     if len(expected) == 1:
-        sums = [_worked_out(side.strip()) for side in answer[:-1] if not _NAME.fullmatch(side.strip())]
-        sides = [*sums, answer[-1].strip()]
-        return all_equal(same(side, expected[0], by_algebra, depth + 1) for side in sides)
+        *work, last = (side.strip() for side in answer)
+        verdicts = [_may_equal(side, expected[0], algebra) for side in work if not _is_name(side)]
+        return all_equal([*verdicts, same(last, expected[0], algebra, depth + 1)])
     name, value = expected[0].strip(), expected[-1].strip()
     if all(_quantity(side.strip()) for side in expected):  # 0.56 = 56\%
-        return same("=".join(answer), name, by_algebra, depth + 1) or same(
-            "=".join(answer), value, by_algebra, depth + 1
+        return same("=".join(answer), name, algebra, depth + 1) or same(
+            "=".join(answer), value, algebra, depth + 1
         )
     if len(expected) == 2 and _NAME.fullmatch(name):
         if len(answer) == 1:
-            return same(answer[0].strip(), value, by_algebra, depth + 1)
+            return same(answer[0].strip(), value, algebra, depth + 1)
         if len(answer) == 2 and _NAME.fullmatch(answer[0].strip()):
             same_name = _in_print(answer[0].strip()) == _in_print(name)
-            return same_name and same(answer[1].strip(), value, by_algebra, depth + 1)
-    return _beside_units("=".join(answer), "=".join(expected), by_algebra)
+            return same_name and same(answer[1].strip(), value, algebra, depth + 1)
+    return _beside_units("=".join(answer), "=".join(expected), algebra)
 
 
-def _worked_out(side: str) -> str:
-    """On the way to an answer, sums are welcome."""
-    value = arithmetic_value(side)
-    return side if value is None else str(value)
+def _may_equal(side: str, expected: str, algebra: Algebra) -> bool | None:
+    """On the way to an answer, sums are welcome, and so is what nobody can read."""
+    value, quantity = arithmetic_value(side), _quantity(side)
+    if value is not None or quantity is not None:
+        written = str(value) if quantity is None else side
+        return same(written, expected, algebra, _MAX_DEPTH)
+    return algebra.may_equal(side, expected)
 
 
-def _beside_units(answer: str, expected: str, by_algebra: Equality) -> bool | None:
+def _is_name(side: str) -> bool:
+    """What an answer may be called: x, the sum, P(X = 2), a + b, but not 3x, which is still to be solved."""
+    if _NAME.fullmatch(side):
+        return side not in _CONSTANTS
+    bare = _ARGUMENT.sub("", _ARGUMENT.sub("", side))
+    return re.search(r"\d", bare) is None and re.search(r"[A-Za-z]", _COMMAND.sub(_letter, bare)) is not None
+
+
+def _letter(command: re.Match[str]) -> str:
+    return "x" if command[0] in _GREEK or command[0] == r"\text" else " "
+
+
+def _beside_units(answer: str, expected: str, algebra: Algebra) -> bool | None:
     """Units stay out of algebra; other words in an answer make it more than an expression."""
     (bare, unit), (expected_bare, expected_unit) = _without_unit(answer), _without_unit(expected)
     if unit and expected_unit and unit != expected_unit:
         return False
     if _UPRIGHT.search(bare) and not _UPRIGHT.search(expected_bare):
         return False
-    return True if _in_print(bare) == _in_print(expected_bare) else by_algebra(bare, expected_bare)
+    return True if _in_print(bare) == _in_print(expected_bare) else algebra.equal(bare, expected_bare)
 
 
 def _without_unit(expression: str) -> tuple[str, tuple[str, ...]]:
@@ -117,12 +145,27 @@ def _without_unit(expression: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _definite(expression: str) -> str:
-    """Without `x \\in`, and without the rounded value that follows an exact one."""
+    """Without `x \\in` and `(x, y) =`, and without the rounded value that follows an exact one."""
     exact, approximately, rounded = expression.partition(r"\approx")
     if approximately:
         exact = exact.strip()
-        expression = rounded.strip() if not exact or _NAME.fullmatch(exact) else exact
-    return _MEMBER.sub("", expression, count=1)
+        expression = rounded.strip() if not exact or _is_name(exact) else exact
+    return _NAMES_IN_BRACKETS.sub("", _MEMBER.sub("", expression, count=1), count=1)
+
+
+def _is_misrounded(expression: str) -> bool:
+    """18 is not about 17. A rounded number is off by at most one in its last place."""
+    if r"\approx" not in expression:
+        return False
+    sides = [side.strip() for side in expression.split(r"\approx")]
+    numbers = [(quantity, side) for side in sides if side and (quantity := _quantity(side))]
+    for (exact, _), (rounded, written) in pairwise(numbers):
+        decimals = _DECIMALS.search(written)
+        place = Fraction(1, 10 ** len(decimals[1]) if decimals else 1)
+        is_percent = "%" in rounded.unit and "%" not in exact.unit
+        if abs(exact.value * (100 if is_percent else 1) - rounded.value) >= place:
+            return True
+    return False
 
 
 @lru_cache(maxsize=4096)

@@ -12,22 +12,22 @@ from math import isqrt
 
 _TOKEN = re.compile(
     r"""
-    (?P<unit>\\text\s*\{[^{}]*\}|\^\s*\{?\\circ\}?|\\%|%|_\s*(?:\{[^{}]*\}|\w)|\\(?:left|right)\b)
+    (?P<unit>\\text\s*\{[^{}]*\}|\^\s*\{?\\circ\}?|\\%|%|_\s*(?:\{[^{}]*\}|\w)|\\(?:left|right)(?![A-Za-z]))
     | (?P<number>\d+\s*(?=\\frac\{\d+\}\{\d+\})\\frac\{\d+\}\{\d+\}
         | (?:\d+(?:\.\d*)?|\.\d+)(?:\\overline\{\d+\})?(?:\s*(?:\\times|\\cdot)\s*10\s*\^\s*(?:\{[-+]?\d+\}|\d))?)
-    | \\(?P<fraction>frac)\b
-    | \\(?P<root>sqrt)\b(?:\[\w\])?
-    | (?P<times>\\(?:times|cdot)\b|\*)
+    | \\(?P<fraction>frac)(?![A-Za-z])
+    | \\(?P<root>sqrt)(?![A-Za-z])(?:\[\w\])?
+    | (?P<times>\\(?:times|cdot)(?![A-Za-z])|\*)
     | (?P<over>/)
     | (?P<function>\\(?:sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|lg|exp|gcd|max|min|det|int|sum|prod|lim
-        |binom|tbinom|dbinom|[bp]?mod|lfloor|lceil|operatorname|deg|arg|vert|dim)\b
+        |binom|tbinom|dbinom|[bp]?mod|lfloor|lceil|operatorname|deg|arg|vert|dim)(?![A-Za-z])
         |\\?\||(?<![A-Za-z\\])(?:sin|cos|tan|log|ln|exp|gcd|lcm|mod|max|min|floor|ceil)(?![A-Za-z]))
     | (?P<factorial>!)
     | (?P<power>\^)
-    | (?P<plus>[-+]|\\pm\b|\\mp\b)
+    | (?P<plus>[-+]|\\pm(?![A-Za-z])|\\mp(?![A-Za-z]))
     | (?P<open>\\\{|[({\[])
     | (?P<close>\\\}|[)}\]])
-    | (?P<end>[,;&=<>]|\\\\|\\(?:cup|cap|setminus|in|le|ge|lt|gt|ne)\b)
+    | (?P<end>[,;&=<>]|\\\\|\\(?:cup|cap|setminus|in|le|ge|lt|gt|ne)(?![A-Za-z]))
     | (?P<letter>(?:\\[A-Za-z]+|[A-Za-z])(?:\s*\^\s*(?:\{[^{}]*\}|\w))?)
     """,
     re.VERBOSE,

@@ -16,22 +16,35 @@ from typing import Any
 from latex2sympy2_extended.latex2sympy2 import normalize_latex
 from math_verify import LatexExtractionConfig, verify
 from math_verify.parser import parse_latex_cached
-from sympy import Expr, Float, N, nan, oo, simplify, zoo
+from sympy import Basic, Expr, Float, N, nan, oo, simplify, zoo
 
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.math_answer import judge
+from stages.verifiers.math_form import is_number, unfinished
+from stages.verifiers.math_structure import Algebra
+from stages.verifiers.math_text import one_spelling
 
 _NORMALIZATION = replace(LatexExtractionConfig().normalization_config, boxed="none", units=True)
 _DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)(?![\d.])")
-_SIDE_BY_SIDE = re.compile(r"\d[ ~]+\d|[\d)}]\.\d+\.|\d\s*_\s*\{?\d")
+_SIDE_BY_SIDE = re.compile(r"\d[ ~]+\d|\d\s*'|[\d)}]\.\d+\.|\d\s*_\s*\{?\d")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?|\\frac\{\d+\}\{\d+\})\s*\^\s*\{?\\circ\}?")
 _DIGITS = 25
+_FORMULA = re.compile(r"\$\$?([^$]+)\$|\\\[(.+?)\\\]|\\\((.+?)\\\)", re.DOTALL)
+_MAX_PROMPT = 4_000
+_MIN_FORMULA, _MAX_FORMULA, _MAX_FORMULAS = 3, 150, 6
 
 
 def grade_math(completion: str, problem: PosedProblem) -> Verdict:
     """Raises GroundTruthError where the first tier does."""
-    verdict = judge(completion, problem, equal_by_algebra)
+
+    def equal(answer: str, expected: str) -> bool:
+        is_equal = equal_by_algebra(answer, expected)
+        return is_equal and not (
+            not is_number(expected) and unfinished(answer, expected) and _asks_for(problem.prompt, expected)
+        )
+
+    verdict = judge(completion, problem, Algebra(equal, _may_equal))
     return verdict or Verdict(0.0, "undecided")
 
 
@@ -50,6 +63,25 @@ def _equal(answer: str, expected: str) -> bool:
     if not verify(truth, found, timeout_seconds=None, raise_on_error=True):
         return False
     return _agree_in_all_digits(truth, found)
+
+
+def _may_equal(work: str, expected: str) -> bool:
+    """Numbers that are read must agree; what cannot be read is no evidence."""
+    try:
+        found, truth = _read(work), _read(expected)
+    except Exception:  # noqa: BLE001 (SymPy and ANTLR raise anything on model text)
+        return True
+    is_readable = isinstance(found, Basic) and isinstance(truth, Basic)
+    return not is_readable or equal_by_algebra(work, expected)
+
+
+@lru_cache(maxsize=64)
+def _asks_for(prompt: str, expected: str) -> bool:
+    """Whether the prompt has an expression equal to the ground truth: the problem is then to change its form."""
+    formulas = (a or b or c for a, b, c in _FORMULA.findall(prompt[:_MAX_PROMPT]))
+    sides = [side.strip(" .,") for formula in formulas for side in formula.split("=")]
+    given = [one_spelling(side) for side in sides if _MIN_FORMULA <= len(side) <= _MAX_FORMULA]
+    return any(equal_by_algebra(side, expected) for side in given[:_MAX_FORMULAS])
 
 
 @lru_cache(maxsize=1024)

@@ -11,6 +11,18 @@ from dataclasses import dataclass
 Equality = Callable[[str, str], bool | None]
 """(part of the answer, part of the ground truth): equal, different, or undecided."""
 
+
+@dataclass(frozen=True, slots=True)
+class Algebra:
+    """What decides where reading does not."""
+
+    equal: Equality
+    """Whether an answer is the ground truth, in a form that is worked out."""
+
+    may_equal: Equality
+    """Whether work on the way to it may be equal, in whatever form: False only for what surely is not."""
+
+
 _MAX_PARTS = 24
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[()\[\]{},;&]", re.DOTALL)
 _OPENING = frozenset(("(", "[", "{", r"\{", r"\langle", r"\begin"))
@@ -20,6 +32,7 @@ _CONJUNCTION = re.compile(r"\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b")
 _EMPTY_ITEM = re.compile(r",(?:\s*,)+")
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)\b\s*")
 _LONE_PLUS = re.compile(r"(\A|[=(,])\s*\+")
+_DEFINED = re.compile(r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?)\s*=(?!=)")
 _WORD = re.compile(r"(?:\\text\s*\{)?\s*[A-Za-z]{2,}[A-Za-z ]*\}?")
 
 
@@ -52,10 +65,20 @@ def read_structure(expression: str) -> Structure | None:
 def _read_brackets(expression: str) -> Structure | None:
     if expression.startswith(r"\{") and expression.endswith(r"\}"):
         return Structure("set", split_outside(expression[2:-2], (",",)))
-    parts = split_outside(expression[1:-1], (",",))
+    parts = split_outside(expression[1:-1], (",",)) if _is_enclosed(expression) else ()
     if len(parts) > 1 and expression[0] in "([" and expression[-1] in ")]":
         return Structure(expression[0] + expression[-1], parts)
     return None
+
+
+def _is_enclosed(expression: str) -> bool:
+    """Whether its last bracket closes its first: not in (x,y) = (1,2)."""
+    depth = 0
+    for token in _TOKEN.finditer(expression):
+        depth += (token[0] in _OPENING) - (token[0] in _CLOSING)
+        if depth == 0 and token.end() < len(expression):
+            return False
+    return True
 
 
 def split_outside(expression: str, separators: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,7 +106,7 @@ def same_structure(answer: Structure, expected: Structure, equal: Equality) -> b
         return None
     if len(answer.parts) != len(expected.parts) or answer.num_rows != expected.num_rows:
         return None if kinds & {"set", "cup"} else False
-    if expected.kind in ("set", "cup") or (expected.kind == "list" and not _is_in_words(expected)):
+    if expected.kind in ("set", "cup") or (expected.kind == "list" and not _has_an_order(answer, expected)):
         verdict = _same_in_any_order(answer.parts, expected.parts, equal)
         return None if expected.kind == "cup" and verdict is False else verdict
     return all_equal(equal(a, e) for a, e in zip(answer.parts, expected.parts, strict=True))
@@ -100,9 +123,17 @@ def all_equal(verdicts: Iterable[bool | None]) -> bool | None:
     return decided
 
 
-def _is_in_words(expected: Structure) -> bool:
-    """Names are listed in the order asked for; numbers and letters, such as roots or choices, in any."""
+def _has_an_order(answer: Structure, expected: Structure) -> bool:
+    """Names are listed in the order asked for, and so are the values of several variables where the answer does
+    not name them; numbers and letters, such as roots or choices, in any."""
+    names = _defined(expected)
+    if len(set(names)) > 1 and len(names) == len(expected.parts):
+        return len(_defined(answer)) < len(answer.parts)
     return any(_WORD.fullmatch(part) for part in expected.parts)
+
+
+def _defined(structure: Structure) -> list[str]:
+    return [name[1] for name in map(_DEFINED.match, structure.parts) if name]
 
 
 def _same_in_any_order(answer: tuple[str, ...], expected: tuple[str, ...], equal: Equality) -> bool | None:

@@ -32,10 +32,11 @@ _SAME_COMMAND = {
     **dict.fromkeys(("quad", "qquad", "thinspace", ",", ";", ":", " "), " "),
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+|.)\s*", re.DOTALL)
-_ENDING = re.compile(r"(?:[\s.,;:*_]|\\\\)+\Z")
+_ENDING = re.compile(r"(?:[\s.,;:*_]|\\[\\,;:!\s]|\\\Z)+\Z")
 _BEGINNING = re.compile(r"\A[\s*:_]+")
 _DOLLAR = re.compile(r"(?<!\\)\$")
-_BRACED_CHARACTER = re.compile(r"([\^_])\s*\{(\w|\\circ|-\d)\}")
+_BRACED_CHARACTER = re.compile(r"([\^_])\s*\{(\w|\\circ)\}")
+_BARE_MINUS = re.compile(r"\^\s*(-\w)(?!\w)")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]))\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]))")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\w)")
 _SPACES = re.compile(r"\s+")
@@ -50,10 +51,10 @@ def one_spelling(expression: str) -> str:
         expression = _ascii_signs(expression)
     bare = _undressed(expression)
     if "\\" not in bare and " " not in bare and "," not in bare and "~" not in bare:
-        return _BRACED_CHARACTER.sub(r"\1\2", bare)
+        return _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
     bare = _GROUPED.sub(_joined, bare)
     bare = _COMMAND.sub(_same_command, bare).replace("~", " ")
-    bare = _BRACED_CHARACTER.sub(r"\1\2", bare)
+    bare = _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
     bare = _SHORT_ROOT.sub(r"\\sqrt{\1}", bare)
     bare = _SHORT_FRACTION.sub(_braced_fraction, bare)
     return _SPACES.sub(" ", bare).strip()

@@ -30,12 +30,9 @@ _RETRACTED = re.compile(
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _REFUTED = re.compile(
-    r"\W*(?:that|this|it)(?:\s(?:is|was)(?:\snot|n['\u2019]t)?|['\u2019]s(?:\snot)?)"
-    r"\s(?:right|correct|it|wrong|incorrect|false|a\smistake)\b",
+    r"\W*(?:that|this|it)(?:\s(?:is|was)|['\u2019]s)"
+    r"(?:(?:\snot|n['\u2019]t)\s(?:right|correct|it)|\s(?:wrong|incorrect|false|a\smistake))\b",
     re.IGNORECASE,
-)
-_CONFIRMED = re.compile(
-    r"\W*(?:that|this|it)(?:\s(?:is|was)|['\u2019]s)\s(?:right|correct|it)\b", re.IGNORECASE
 )
 _REJECTED = re.compile(
     r"(?:\bnot|n['\u2019]t\sbe)\s(?:option\s)?[^\w\s]{0,3}(?P<object>[A-J])(?!\w)"
@@ -58,7 +55,7 @@ def is_retracted(sentence: str, named: frozenset[str], *, is_next: bool) -> bool
     """Whether it takes back the answer named before it; "that is wrong" does so only where it comes next."""
     if _RETRACTED.match(sentence) or any(named & set(match) for match in _REJECTED.findall(sentence)):
         return True
-    return is_next and bool(_REFUTED.match(sentence)) and not _CONFIRMED.match(sentence)
+    return is_next and bool(_REFUTED.match(sentence))
 
 
 def is_dismissed(sentence: str) -> bool:

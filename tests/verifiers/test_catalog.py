@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from data_contracts.errors import DataError, GroundTruthError, RecipeError
+from data_contracts.row_rules import WITH_GROUND_TRUTH
 from stages.verifiers.catalog import Catalog
 from stages.verifiers.ground_truths import Row, ground_truth_faults, require_gradable
 from stages.verifiers.pool import VerifierPool
 from stages.verifiers.submission import Submission
+
+SCHEDULE = '{"events": [["a", "10:00", "11:00"], ["b", "11:00", "12:00"]], "priority_events": []}'
 
 
 def make_problem(verifier: str, ground_truth: str = "18", arguments: str = "{}") -> Row:
@@ -73,7 +76,7 @@ def test_a_problem_nobody_can_solve_is_named_by_row_verifier_and_ground_truth(po
 
 
 def test_a_ground_truth_its_own_verifier_rejects_is_refused_with_the_reason(pool: VerifierPool) -> None:
-    with pytest.raises(GroundTruthError, match=r"Row 1.*math.*'\}\{' gets reward 0 \(an empty final answer"):
+    with pytest.raises(GroundTruthError, match=r"Row 1.*math.*'\}\{' gets reward 0"):
         require_gradable([make_problem("math", "}{")], pool)
 
 
@@ -96,3 +99,17 @@ def test_every_fault_is_found_beside_the_problems_that_are_fine(pool: VerifierPo
         None,
         "The ground truth 'x' is no numb",
     ]
+
+
+def test_the_rows_contract_asks_for_a_ground_truth_where_its_verifier_does(pool: VerifierPool) -> None:
+    arguments = {"schedule": SCHEDULE, "schedule_original": SCHEDULE}
+    rows = [make_problem(name, "", arguments.get(name, "{}")) for name in sorted(WITH_GROUND_TRUTH)]
+    assert [fault is not None for fault in ground_truth_faults(rows, pool)] == [True] * len(rows)
+    judged_by_arguments = [
+        make_problem("length", "", '{"unit": "words", "maximum": 9}'),
+        make_problem("regex_match", "", '{"pattern": "a+"}'),
+        make_problem("json_schema", "", '{"schema": {"type": "object"}}'),
+        make_problem("repetition", "", '{"n": 2}'),
+        make_problem("steps", ""),
+    ]
+    assert ground_truth_faults(judged_by_arguments, pool) == [None] * len(judged_by_arguments)

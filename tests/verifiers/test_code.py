@@ -17,7 +17,7 @@ from data_contracts.errors import DataError, GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.sandbox import strongest
 from stages.verifiers.code import CODE, CodeArguments, canonical_completion, code, code_in_limits
-from stages.verifiers.code_completion import in_fence, program_in
+from stages.verifiers.code_completion import in_fence, programs_in
 from stages.verifiers.code_values import MAX_MESSAGE_BYTES, MessageError, decode, encode, receive, send
 
 REAL_DATA = Path(os.environ.get("BURNISH_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -293,8 +293,7 @@ def test_a_message_has_a_largest_size() -> None:
 @given(st.text(alphabet="`~pyton3 \n\t</hik>x=1"))
 @settings(derandomize=True, max_examples=500)
 def test_reading_a_program_never_raises(completion: str) -> None:
-    program = program_in(completion)
-    assert program is None or program.strip()
+    assert all(program.strip() for program in programs_in(completion))
 
 
 def canonical_failures(rows: list[dict[str, str]], names: tuple[str, ...], solution: str) -> list[str]:

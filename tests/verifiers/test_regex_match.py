@@ -115,7 +115,18 @@ def test_a_ground_truth_is_an_example_that_matches() -> None:
 def test_long_or_counted_work_is_left_to_a_worker() -> None:
     assert simple_regex_match("12", NOTHING, pattern=r"\d+") == regex_match("12", NOTHING, pattern=r"\d+")
     assert simple_regex_match("12", NOTHING, pattern=r"\d{2}") is None
+    assert simple_regex_match("a", NOTHING, pattern="(?:(?:a{1,50}){1,50})b", how="search") is None
     assert simple_regex_match("1" * 400_000, NOTHING, pattern=r"\d+") is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+b", "(a?a?)*b", "[^c]*" * 100 + "c", "(?:a?b?)*" * 20 + "c", "(?i)a|aa"]
+)
+def test_what_is_done_at_once_takes_a_tenth_of_a_second_at_most(pattern: str) -> None:
+    longest = "a" * (1_000_000 // len(pattern))
+    started = time.process_time()
+    assert simple_regex_match(longest, NOTHING, pattern=pattern) is not None
+    assert time.process_time() - started < 0.1
 
 
 @settings(derandomize=True, max_examples=300, deadline=None)

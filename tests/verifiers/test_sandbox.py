@@ -14,7 +14,7 @@ from data_contracts.errors import SandboxError
 from stages import sandbox
 from stages.sandbox import Ended, Limits, Sandbox, SandboxKind, require_strong, strongest
 
-MODULES = ("stages.verifiers.code_values", "stages.verifiers.code_program")
+MODULES = ("stages.verifiers.code_values", "stages.verifiers.code_source", "stages.verifiers.code_program")
 PROJECT = Path(__file__).parents[2]
 
 
@@ -34,10 +34,14 @@ def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         yield made
 
 
+def payload_of(source: str) -> dict[str, object]:
+    return {"blocks": [source], "prompt": "", "names": []}
+
+
 def run(box: Sandbox, source: str, limits: Limits | None = None) -> tuple[str, Ended]:
     """What a script printed and how it ended."""
     payload, stdin, stdout = (os.memfd_create(name) for name in ("payload", "stdin", "stdout"))
-    os.write(payload, json.dumps({"text": source}).encode())
+    os.write(payload, json.dumps(payload_of(source)).encode())
     os.lseek(payload, 0, os.SEEK_SET)
     box.start("stages.verifiers.code_program:run_script", [payload, stdin, stdout], limits or Limits(2, 10))
     ended = box.wait()
@@ -98,7 +102,7 @@ def test_the_next_program_finds_an_empty_scratch_folder(box: Sandbox, litter: st
         "import sys; sys.path.append('marker'); sys.marker = 1",
         "import os; os.environ['marker'] = '1'",
         "import random; random.seed(99)",
-        "import stages.verifiers.code_program as p; p._compile = None",
+        "import stages.verifiers.code_program as p; p._compiled = None",
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); os_marker = 1",
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))",
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
@@ -141,7 +145,7 @@ def test_output_is_limited(box: Sandbox) -> None:
 def test_a_job_can_be_stopped(box: Sandbox) -> None:
     reading, writing = os.pipe()
     payload = os.memfd_create("payload")
-    os.write(payload, json.dumps({"text": "import time; print('x', flush=True); time.sleep(99)"}).encode())
+    os.write(payload, json.dumps(payload_of("import time; print('x', flush=True); time.sleep(99)")).encode())
     os.lseek(payload, 0, os.SEEK_SET)
     stdin = os.memfd_create("stdin")
     box.start("stages.verifiers.code_program:run_script", [payload, stdin, writing], Limits(5, 60))
@@ -160,7 +164,7 @@ from stages.sandbox import Limits, Sandbox
 from tests.verifiers.test_sandbox import MODULES
 box = Sandbox({box.kind!r}, MODULES)
 payload = os.memfd_create("payload")
-os.write(payload, b'{{"text": "print(1, flush=True); import time; time.sleep(1000)"}}')
+os.write(payload, b'{{"blocks": ["print(1, flush=True); import time; time.sleep(1000)"], "prompt": "", "names": []}}')
 os.lseek(payload, 0, os.SEEK_SET)
 box.start("stages.verifiers.code_program:run_script", [payload, os.memfd_create("in"), 1], Limits(5, 900))
 sys.stdin.read()
