@@ -5,6 +5,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from stages.verifiers.equalities import Side, equalities
+from stages.verifiers.math_text import one_spelling
 from stages.verifiers.shunting_yard import literal, value_of
 
 _MAX_CHARACTERS = 300
@@ -32,7 +33,8 @@ def arithmetic_value(expression: str) -> Fraction | None:
 
 def is_false_equation(text: str) -> bool:
     """Whether two sides next to each other differ, both read whole. What words cut is no evidence."""
-    return any(_differ(left, right) for chain in equalities(text) for left, right in pairwise(chain))
+    spelled = one_spelling(text)
+    return any(_differ(left, right) for chain in equalities(spelled) for left, right in pairwise(chain))
 
 
 def _differ(left: Side, right: Side) -> bool:
@@ -53,13 +55,14 @@ def _values_differ(left: Side, right: Side) -> bool:
 
 def _rounds(exact: Fraction, written: Side) -> bool:
     *sign, digits = written or ("",)
-    if sign not in ([], ["-"]) or not digits[-1:].isdigit() or _has_finite_decimal(exact):
+    if sign not in ([], ["-"]) or not digits[-1:].isdigit() or has_finite_decimal(exact):
         return False
     value = Fraction(literal(digits)) * (-1 if sign else 1)
     return abs(exact - value) < Fraction(1, 10 ** len(digits.partition(".")[2]))
 
 
-def _has_finite_decimal(number: Fraction) -> bool:
+def has_finite_decimal(number: Fraction) -> bool:
+    """Unlike 1/3."""
     rest = number.denominator
     for factor in (2, 5):
         while rest % factor == 0:

@@ -5,13 +5,16 @@ leaves no single answer whatever it goes on to say; and 18 in -\boxed{18} or \bo
 """
 
 import re
+from fractions import Fraction
 
-from stages.verifiers.arithmetic_value import is_false_equation
+from stages.verifiers.arithmetic_value import arithmetic_value, has_finite_decimal
+from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
+from stages.verifiers.math_text import one_spelling
 
 _AROUND = 60
 _LINE = 400
 _HEDGE = re.compile(
-    r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect|doubt)\b"
+    r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect|doubt|alternatively)\b"
     r"|n['\u2019]t\b",
     re.IGNORECASE,
 )
@@ -49,7 +52,7 @@ _SECOND_THOUGHT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _DRESSING_BEFORE = re.compile(r"(?:\\?\$|\\[(\[,!;:]|\\left|\{|\*\*|\s)*\Z")
-_BULLET = re.compile(r"\s*(?:[-+*>]|\d+[.)])\s*\Z")
+_BULLET = re.compile(r"\s*(?:[-+*>]|\d+[.)])\s+")
 _TAG_OR_ARROW = re.compile(r"</?\w{1,20}>|[-=]{1,2}>")
 _OPERATOR_BEFORE = re.compile(
     r"(?: [+/^_<>] | [\w)}$]\s*\* | \}\{ | \\(?:cdot|times|div|ne|neq|pm|mp|le|leq|ge|geq|lt|gt|sqrt) )\Z", re.VERBOSE
@@ -62,10 +65,11 @@ _OPERATOR_AFTER = re.compile(
     """,
     re.VERBOSE,
 )
-_FORMULA_START = re.compile(r"\\\[|\\\(|[$;]")
+_FORMULA_START = re.compile(r"\\\[|\\\(|(?<!\\)\$|;")
 _CONTRAST = re.compile(
     r"(?<=[\w$)}])(?:,\s*|\s+\(|\s+)(?:not|rather\s+than|instead\s+of)\s+\\?\$?-?\d[\d.,]*\$?\)?\W*\Z", re.IGNORECASE
 )
+_DOLLAR_END = re.compile(r"\$(?!\d)")
 _REMARK = re.compile(
     r",?\s+(?:which|because|since|obtained|where\s+we|as\s+(?:desired|required|expected|wanted|needed))\b"
     r"|\s+\((?=[^()]*(?:[A-Za-z]{3}|\d\s*[-+*/\u00d7x]\s*\d)[^()]*\)\W*\Z)",
@@ -95,11 +99,29 @@ def is_operand(text: str, start: int, end: int) -> bool:
         is_attached = before.endswith("-") and not line[len(line.rstrip("$\\({[!,")) - 1 :][:1].isspace()
         if _OPERATOR_BEFORE.search(before) or is_attached or _MINUS_BEFORE.search(before):
             return True
-    behind = text[end : end + _AROUND].partition("\n")[0]
-    if not before.endswith("=") and not behind.lstrip().startswith("="):
+    box = text[text.find("{", start) + 1 : end - 1]
+    left = _FORMULA_START.split(before.removesuffix("="))[-1].rpartition("=")[2]
+    behind = text[end : end + _AROUND].partition("\n")[0].lstrip()
+    right = _FORMULA_START.split(behind[1:])[0].partition("=")[0]
+    return (before.endswith("=") and _differ(left, box)) or (behind.startswith("=") and _differ(box, right))
+
+
+def _differ(left: str, right: str) -> bool:
+    """Only where both are numbers or sums as a whole. An unending decimal may be rounded."""
+    values = [_value(one_spelling(side)) for side in (left, right) if len(side) < _LINE]
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < 2 or same_quantity(*numbers):
         return False
-    formula = _FORMULA_START.split(line)[-1] if len(line) < _LINE else f"of {line}"
-    return is_false_equation(formula + text[start:end] + _FORMULA_START.split(behind)[0])
+    place = Fraction(1, 10 ** len(right.strip().partition(".")[2]))
+    is_rounded = not has_finite_decimal(numbers[0].value)
+    return not (is_rounded and abs(numbers[0].value - numbers[1].value) < place)
+
+
+def _value(side: str) -> Quantity | None:
+    """Bare numbers only: units and bases convert."""
+    value = arithmetic_value(side)
+    quantity = read_quantity(side) if value is None else Quantity(value)
+    return None if quantity is None or quantity.unit or quantity.base is not None else quantity
 
 
 def is_hedged(answer: str, *, is_list: bool = False) -> bool:
@@ -117,7 +139,7 @@ def without_remark(answer: str) -> str:
     """An answer in prose up to its reasons: 18 in `18, since 9 * 2 = 18`."""
     answer = without_contrast(answer)
     for remark in _REMARK.finditer(answer):
-        is_inside_formula = answer.count("$", 0, remark.start()) % 2 == 1
+        is_inside_formula = answer.count("$", 0, remark.start()) % 2 == 1 and _DOLLAR_END.search(answer, remark.start())
         if not is_inside_formula:
             return answer if is_hedged(answer[remark.start() :]) else answer[: remark.start()]
     return answer

@@ -165,8 +165,11 @@ def _is_always_true(test: ast.expr) -> bool:
 
 
 def _is_call_of_check(node: ast.stmt) -> bool:
-    is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-    return is_call and isinstance(node.value.func, ast.Name) and node.value.func.id == _CHECK
+    match node:
+        case ast.Expr(ast.Call(ast.Name(name))):
+            return name == _CHECK
+        case _:
+            return False
 
 
 def _in_units(body: Sequence[ast.stmt], failing: frozenset[str], units: list[str]) -> list[ast.stmt]:

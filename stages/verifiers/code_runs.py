@@ -81,10 +81,7 @@ def run_calls(
 ) -> Outcome:
     """The tests of `plan` on the program, which has `seconds` of processor time for all of them."""
     for_program, for_tests = _sandboxes(kind)
-    job = {
-        **{"prelude": plan.prelude, "tests": plan.tests, "names": plan.names},
-        **{"attributes": plan.attributes, "stops_early": stops_early},
-    }
+    job = asdict(plan) | {"stops_early": stops_early}
     with ExitStack() as stack:
         ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
         results = _file(stack, b"")

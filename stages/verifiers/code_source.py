@@ -112,7 +112,7 @@ def _continued(prompt: str, blocks: Sequence[str]) -> ast.Module:
     It may be indented as it should be, otherwise but evenly, or all but its first line, which was stripped.
     """
     failure: SyntaxError | ValueError | None = None
-    for text in sorted(reversed(blocks), key=lambda text: _Block.read(text) is not None):
+    for _, _, text in sorted((_Block.read(text) is not None, -n, text) for n, text in enumerate(blocks)):
         for body in (text, textwrap.indent(textwrap.dedent(text), "    "), f"    {text.lstrip()}"):
             try:
                 compile(prompt + body, _NAME, "exec", dont_inherit=True)

@@ -35,6 +35,7 @@ from stages.verifiers.reading import first_number, last_number, shortened
 from stages.verifiers.verifier import Verifier
 
 _MAX_CHARACTERS = 300
+_MAX_BOXES = 16
 _MARK = re.compile(r"####[ \t*_:]*([^\n]*)")
 _NUMERIC = re.compile(
     r"(?!\d+[.)]\s+[A-Za-z])[-+\u2212(]?\s*(?:\\?[$\u20ac\u00a3])?\s*[-+\u2212]?\s*(?:\d|\.\d|\\frac)"
@@ -65,6 +66,8 @@ def gsm8k(completion: str, problem: PosedProblem) -> Verdict:
         return _judge_last_number(text, problem, expected)
     if is_taken_back(text, found[-1].end):
         return Verdict(0.0, f"takes its answer back: {shortened(found[-1].answer)}")
+    if any(text.startswith("\\", box.start) and is_operand(text, box.start, box.end) for box in found[-_MAX_BOXES:]):
+        return Verdict(0.0, f"its answer is a part of a formula: {shortened(found[-1].answer)}")
     for answer in found:
         if is_denied(text, answer.start, answer.end):
             return Verdict(0.0, f"denies its answer or gives another beside it: {shortened(answer.answer)}")
@@ -105,7 +108,7 @@ def _expected(ground_truth: str) -> Quantity:
 
 def _commitments(text: str, prompt: str) -> list[Found]:
     """The answers, each of which must be right, in the order of the text."""
-    boxes = [_with_operators(box, text) for box in boxed_answers(text, prompt)]
+    boxes = [_with_scale(box, text) for box in boxed_answers(text, prompt)]
     announced = announced_answer(text, prompt)
     found = _marked(text, prompt) or boxes or ([announced] if announced else [])
     if not found:
@@ -116,12 +119,13 @@ def _commitments(text: str, prompt: str) -> list[Found]:
     return found
 
 
-def _with_operators(box: Found, text: str) -> Found:
-    """18 million, where that is outside the box; a part of a formula is no number."""
-    if is_operand(text, box.start, box.end):
-        return Found(f"{box.answer} within a formula", box.start, box.end)
+def _with_scale(box: Found, text: str) -> Found:
+    """18 million, where that is outside the box."""
     scale = _SCALE.match(text, box.end)
-    return Found(f"{box.answer} {scale[1]}", box.start, scale.end()) if scale else box
+    if scale is None:
+        return box
+    word = "thousand" if scale[1] in "kK" else scale[1]
+    return Found(f"{box.answer} {word}", box.start, scale.end())
 
 
 def _marked(text: str, prompt: str) -> list[Found]:
@@ -153,7 +157,7 @@ def _only_number(answer: str) -> Quantity | None:
 def _is_prose(answer: str) -> bool:
     """No operators: the sentence just names a number."""
     calculates = re.search(
-        r"[\d)]\s*(?:[-+*^!]|/(?!\s*[A-Za-z])|\\[a-z])|\\|[-+*/^]\s*[\d(]|within a formula", answer.replace(" - ", " ")
+        r"[\d)]\s*(?:[-+*^!]|/(?!\s*[A-Za-z])|\\[a-z])|\\|[-+*/^]\s*[\d(]", answer.replace(" - ", " ").replace("**", "")
     )
     return calculates is None
 

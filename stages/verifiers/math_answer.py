@@ -103,7 +103,7 @@ def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[st
         found.append(announced)
     if is_taken_back(text, found[-1].end):
         return [], f"takes its answer back: {shortened(found[-1].answer)}"
-    if any(is_operand(text, box.start, box.end) for box in boxes):
+    if any(is_operand(text, box.start, box.end) for box in boxes[-_MAX_BOXES:]):
         return [], f"its answer is a part of a formula: {shortened(found[-1].answer)}"
     if any(is_denied(text, answer.start, answer.end) for answer in found):
         return [], f"denies its answer or gives another beside it: {shortened(found[-1].answer)}"

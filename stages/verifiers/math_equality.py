@@ -26,6 +26,8 @@ _ARGUMENT = re.compile(
     r"(?<=[A-Za-z}])\s*(?:\([^()]*\)|\[[^\[\]]*\])|[_^]\s*(?:\{[^{}]*\}|\w|\\[A-Za-z]+)|\\text\{[A-Za-z ]*\}(?=.)"
 )
 """Arguments, indices and exponents."""
+_DIGIT = re.compile(r"\d")
+_LETTER = re.compile(r"[A-Za-z]")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _GREEK = frozenset(rf"\{letter}" for letter in "alpha beta gamma delta theta phi lambda mu sigma omega angle".split())
 _NAMES_IN_BRACKETS = re.compile(r"\A\([A-Za-z\\ ]+(?:,[A-Za-z\\ ]+)+\) *= *(?=\()")
@@ -89,6 +91,8 @@ def _same_sides(answer: list[str], expected: list[str], algebra: Algebra, depth:
         return _beside_units("=".join(answer), "=".join(expected), algebra)
     if len(expected) == 1:
         *work, last = (side.strip() for side in answer)
+        if _is_name(last) and not _is_name(work[0]) and not _is_name(expected[0]):
+            *work, last = last, *reversed(work)
         verdicts = [_may_equal(side, expected[0], algebra) for side in work if not _is_name(side)]
         return all_equal([*verdicts, same(last, expected[0], algebra, depth + 1)])
     name, value = expected[0].strip(), expected[-1].strip()
@@ -118,8 +122,8 @@ def _is_name(side: str) -> bool:
     """What an answer may be called: x, the sum, P(X = 2), a + b, but not 3x, which is still to be solved."""
     if _NAME.fullmatch(side):
         return side not in _CONSTANTS
-    bare = _ARGUMENT.sub("", _ARGUMENT.sub("", side))
-    return re.search(r"\d", bare) is None and re.search(r"[A-Za-z]", _COMMAND.sub(_letter, bare)) is not None
+    bare = _ARGUMENT.sub(" ", _ARGUMENT.sub(" ", side))
+    return _DIGIT.search(bare) is None and _LETTER.search(_COMMAND.sub(_letter, side)) is not None
 
 
 def _letter(command: re.Match[str]) -> str:

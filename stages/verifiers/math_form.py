@@ -14,11 +14,12 @@ _TOKEN = re.compile(
     r"""
     (?P<unit>\\text\s*\{[^{}]*\}|\^\s*\{?\\circ\}?|\\%|%|_\s*(?:\{[^{}]*\}|\w)|\\(?:left|right)(?![A-Za-z]))
     | (?P<number>\d+\s*(?=\\frac\{\d+\}\{\d+\})\\frac\{\d+\}\{\d+\}
+        | 10\s*\^\s*(?:\{[-+]?\d+\}|\d)
         | (?:\d+(?:\.\d*)?|\.\d+)(?:\\overline\{\d+\})?(?:\s*(?:\\times|\\cdot)\s*10\s*\^\s*(?:\{[-+]?\d+\}|\d))?)
     | \\(?P<fraction>frac)(?![A-Za-z])
     | \\(?P<root>sqrt)(?![A-Za-z])(?:\[\w\])?
     | (?P<times>\\(?:times|cdot)(?![A-Za-z])|\*)
-    | (?P<over>/)
+    | (?P<over>/|\\over(?![A-Za-z]))
     | (?P<function>\\(?:sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|lg|exp|gcd|max|min|det|int|sum|prod|lim
         |binom|tbinom|dbinom|[bp]?mod|lfloor|lceil|operatorname|deg|arg|vert|dim)(?![A-Za-z])
         |\\?\||(?<![A-Za-z\\])(?:sin|cos|tan|log|ln|exp|gcd|lcm|mod|max|min|floor|ceil)(?![A-Za-z]))
@@ -173,7 +174,7 @@ def _take(kind: str, match: re.Match[str], group: _Group, found: set[str]) -> No
     elif kind == "function":
         name = match[0].lstrip("\\")
         found.add(_FAMILY.get(name, name))
-        term.factors += 1
+        term.factors, term.numbers = term.factors + 1, 0
         term.atoms.append(name)
 
 

@@ -27,6 +27,7 @@ from stages.verifiers.math_text import one_spelling
 _NORMALIZATION = replace(LatexExtractionConfig().normalization_config, boxed="none", units=True)
 _DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)(?![\d.])")
 _SIDE_BY_SIDE = re.compile(r"\d[ ~]+\d|\d\s*'|[\d)}]\.\d+\.|\d\s*_\s*\{?\d")
+_UNREADABLE = re.compile(rf"{_SIDE_BY_SIDE.pattern}|\\\\text\b")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\b")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?|\\frac\{\d+\}\{\d+\})\s*\^\s*\{?\\circ\}?")
 _DIGITS = 25
@@ -39,10 +40,9 @@ def grade_math(completion: str, problem: PosedProblem) -> Verdict:
     """Raises GroundTruthError where the first tier does."""
 
     def equal(answer: str, expected: str) -> bool:
-        is_equal = equal_by_algebra(answer, expected)
-        return is_equal and not (
-            not is_number(expected) and unfinished(answer, expected) and _asks_for(problem.prompt, expected)
-        )
+        if not equal_by_algebra(answer, expected):
+            return False
+        return is_number(expected) or not _is_given(answer, expected, problem.prompt)
 
     verdict = judge(completion, problem, Algebra(equal, _may_equal))
     return verdict or Verdict(0.0, "undecided")
@@ -71,17 +71,33 @@ def _may_equal(work: str, expected: str) -> bool:
         found, truth = _read(work), _read(expected)
     except Exception:  # noqa: BLE001 (SymPy and ANTLR raise anything on model text)
         return True
-    is_readable = isinstance(found, Basic) and isinstance(truth, Basic)
+    is_readable = isinstance(found, Basic) and isinstance(truth, Basic) and not _UNREADABLE.search(work)
     return not is_readable or equal_by_algebra(work, expected)
 
 
+def _is_given(answer: str, expected: str, prompt: str) -> bool:
+    """Where the problem is to change the form of an expression, that of the prompt is not the answer's, whatever
+    the order, brackets and ones in it; SymPy drops those when it reads."""
+    found, truth = _read(answer), _read(expected)
+    given = _given(prompt)
+    if any(found == form != truth for form in map(_read_or_none, given)):
+        return True
+    return bool(unfinished(answer, expected)) and any(equal_by_algebra(form, expected) for form in given)
+
+
+def _read_or_none(latex: str) -> Any:
+    try:
+        return _read(latex)
+    except Exception:  # noqa: BLE001 (SymPy and ANTLR raise anything)
+        return None
+
+
 @lru_cache(maxsize=64)
-def _asks_for(prompt: str, expected: str) -> bool:
-    """Whether the prompt has an expression equal to the ground truth: the problem is then to change its form."""
+def _given(prompt: str) -> list[str]:
+    """The first formulas of the prompt, each side of an equation by itself."""
     formulas = (a or b or c for a, b, c in _FORMULA.findall(prompt[:_MAX_PROMPT]))
     sides = [side.strip(" .,") for formula in formulas for side in formula.split("=")]
-    given = [one_spelling(side) for side in sides if _MIN_FORMULA <= len(side) <= _MAX_FORMULA]
-    return any(equal_by_algebra(side, expected) for side in given[:_MAX_FORMULAS])
+    return [one_spelling(side) for side in sides if _MIN_FORMULA <= len(side) <= _MAX_FORMULA][:_MAX_FORMULAS]
 
 
 @lru_cache(maxsize=1024)

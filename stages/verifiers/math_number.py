@@ -58,7 +58,10 @@ def read_quantity(expression: str) -> Quantity | None:
     tail = read_unit(rest, bool(match["money"] or match["currency"]))
     if value is None or tail is None:
         return None
-    return Quantity(value * tail.scale, tail.unit, _base(match))
+    base = _base(match)
+    if base is not None and any(int(digit) >= base > 0 for digit in match["decimal"] or "" if digit.isdigit()):
+        return None  # no number has the digit 4 in base 3
+    return Quantity(value * tail.scale, tail.unit, base)
 
 
 def same_quantity(answer: Quantity, expected: Quantity) -> bool:

@@ -29,6 +29,7 @@ _SAME_COMMAND = {
     **dict.fromkeys(("dfrac", "tfrac", "cfrac"), "\\frac"),
     **dict.fromkeys(("mathrm", "mbox", "textnormal", "textrm", "textbf", "mathbf", "textit"), "\\text"),
     **dict.fromkeys(("left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "!"), ""),
+    **dict.fromkeys(("bf", "rm", "it", "large", "Large", "huge", "boldsymbol", "bm", "bold", "emph", "underline"), ""),
     **dict.fromkeys(("quad", "qquad", "thinspace", ",", ";", ":", " "), " "),
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+|.)\s*", re.DOTALL)
@@ -37,8 +38,15 @@ _BEGINNING = re.compile(r"\A[\s*:_]+")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _BRACED_CHARACTER = re.compile(r"([\^_])\s*\{(\w|\\circ)\}")
 _BARE_MINUS = re.compile(r"\^\s*(-\w)(?!\w)")
-_SHORT_FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]))\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]))")
-_SHORT_ROOT = re.compile(r"\\sqrt\s*(\w)")
+_SHORT_FRACTION = re.compile(
+    r"\\frac\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]|\\pi(?![a-zA-Z])))\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]))"
+)
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\[\w\])?\s*(\w)")
+_UNICODE_ROOT = re.compile(r"\u221a\s*(?:(\d+|[a-z])|\(([^()]*)\))")
+_REPEATING = re.compile(r"(?<=[.\d])\\(?:bar|dot)\s*\{")
+_PLAIN_PI = re.compile(r"(?<=\d) ?pi(?![A-Za-z])")
+_UPRIGHT_UNIT = re.compile(r"(?<=[\d+ -])\\text\{([ie])\}")
+_OUTER_BRACES = re.compile(r"\{((?:[^{}]|\{[^{}]*\})*)\}")
 _SPACES = re.compile(r"\s+")
 _WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"))
 
@@ -51,17 +59,21 @@ def one_spelling(expression: str) -> str:
         expression = _ascii_signs(expression)
     bare = _undressed(expression)
     if "\\" not in bare and " " not in bare and "," not in bare and "~" not in bare:
+        bare = _PLAIN_PI.sub(r"\\pi", bare)
         return _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
     bare = _GROUPED.sub(_joined, bare)
     bare = _COMMAND.sub(_same_command, bare).replace("~", " ")
     bare = _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
-    bare = _SHORT_ROOT.sub(r"\\sqrt{\1}", bare)
+    bare = _SHORT_ROOT.sub(r"\\sqrt\1{\2}", bare)
     bare = _SHORT_FRACTION.sub(_braced_fraction, bare)
-    return _SPACES.sub(" ", bare).strip()
+    bare = _REPEATING.sub(r"\\overline{", _PLAIN_PI.sub(r"\\pi", _UPRIGHT_UNIT.sub(r"\1", bare)))
+    bare = _SPACES.sub(" ", bare).strip()
+    outer = _OUTER_BRACES.fullmatch(bare)
+    return outer[1].strip() if outer else bare
 
 
 def _ascii_signs(expression: str) -> str:
-    plain = expression.translate(_TABLE)
+    plain = _UNICODE_ROOT.sub(r"\\sqrt{\1\2}", expression).translate(_TABLE)
     return plain if plain.isascii() else "".join(map(_ascii_character, plain))
 
 

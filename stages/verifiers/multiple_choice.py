@@ -1,7 +1,7 @@
 """Reward 1 when the completion commits to the right option, and to no other.
 
-A commitment is a \\boxed{B}, an announcement such as "the answer is (B)", or, where there is neither, a last line
-that is an option and nothing else.
+A commitment is a \\boxed{B}, an announcement such as "the answer is (B)" or "I choose B", or, where there is neither, a
+last line that is an option and nothing else, or a verdict such as "B is correct". A second thought after it undoes it.
 """
 
 from collections.abc import Mapping
