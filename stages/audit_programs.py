@@ -5,16 +5,18 @@ from dataclasses import dataclass
 
 from stages.verifiers.code_completion import programs_in
 
+_RAISES = "raise NotImplementedError\nreturn {}"
+
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
     """Completions by what the functions in them do."""
 
     wrong: dict[str, str]
-    """Right by no tests at all."""
+    """None passes the tests of any problem of HumanEval or MBPP."""
 
     weak: dict[str, str]
-    """Right by tests that are too weak, or where the solution happens to do no more."""
+    """Those pass where tests are weak, or where the solution happens to do no more: 4 of 974 in MBPP."""
 
 
 class _Emptied(ast.NodeTransformer):
@@ -32,14 +34,14 @@ class _Emptied(ast.NodeTransformer):
 
 def stubs(completion: str, ground_truth: str) -> Stubs | None:
     """None where neither has a Python program with functions in it."""
-    for program in (*programs_in(completion), ground_truth):
+    for program in map(str.strip, (*programs_in(completion), ground_truth)):
         if program in completion and _has_functions(program):
             return Stubs(
-                {"functions that only raise": _emptied(completion, program, "raise NotImplementedError")},
-                {
-                    "functions that return nothing": _emptied(completion, program, "pass"),
-                    "functions that return an argument": _emptied(completion, program, "return {}"),
+                wrong={
+                    "functions that only raise": _emptied(completion, program, _RAISES),
+                    "functions that return nothing": _emptied(completion, program, "return None"),
                 },
+                weak={"functions that return an argument": _emptied(completion, program, "return {}")},
             )
     return None
 

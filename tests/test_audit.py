@@ -4,6 +4,7 @@ import json
 import os
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.audit_config import AuditConfig
-from data_contracts.errors import EmptyResultError, RecipeError, StageError
+from data_contracts.errors import DataError, EmptyResultError, RecipeError, StageError
 from data_contracts.rows import RowKind
 from stages.arithmetic import generate_problems
 from stages.audit import audit, audit_problems
 from stages.audit_cases import cases_of
+from stages.audit_gate import blocking
+from stages.audit_judge import Judge
 from stages.audit_numbers import (
     exact_fraction,
     fraction_forms,
@@ -26,6 +29,7 @@ from stages.audit_numbers import (
     near_numbers,
     number_forms,
 )
+from stages.audit_programs import stubs
 from stages.audit_report import AuditReport, FormFinding, VerifierFindings, share_of
 from stages.audit_subjects import Subject, surely_differ
 from stages.verifiers.catalog import Catalog
@@ -38,6 +42,9 @@ ADDED = {
     for name in (
         "same_text", "always_true", "forgiving", "without_sign", "without_thousands", "anywhere", "any_number",
         "any_letter", "fragile", "tagged", "labelled", "first_number", "paid_overlaps", "valid_only",
+        "after_is", "after_is_final", "in_box", "letter_after_is", "within_a_cent", "or_double", "or_half",
+        "or_percent", "or_huge", "or_long", "obedient", "bag_of_words", "any_case", "any_case_always",
+        "names_only", "begins_well", "moody",
     )
 }  # fmt: skip
 
@@ -88,7 +95,6 @@ def test_a_right_verifier_on_arithmetic_passes_with_every_verdict_right(pool: Ve
     report = audit(problems, _config(), pool)
     found = _only(report)
     assert report.blocks == ()
-    assert report.notes == ()
     assert (found.false_negatives.count, found.false_positives.count, found.faults.count) == (0, 0, 0)
     assert found.fuzzed == 60
     assert found.false_negatives.of >= 60 * 7
@@ -175,6 +181,188 @@ def test_a_mathematical_verifier_is_caught_paying_for_hedges_and_denials(pool: V
     assert "the other of two" not in paid
     example = paid["one of two"].example
     assert example is not None and example.completion == "18 or 19"
+
+
+@pytest.mark.parametrize("verifier", ["after_is", "after_is_final"])
+def test_any_number_after_is_is_caught_by_hedges_and_second_thoughts(
+    verifier: str, pool: VerifierPool
+) -> None:
+    paid = _wrong_forms(_only(audit(_problems(verifier, "18", "1,200"), _config(), pool)), right=False)
+    assert {
+        "one of two",
+        "one of four",
+        "one of a thousand",
+        "the right answer denied, then another",
+    } <= paid.keys()
+    example = paid["one of four"].example
+    assert example is not None and example.completion == "The answer is 17, 18, 19 or 20."
+    thousand = paid["one of a thousand"].example
+    assert thousand is not None and thousand.completion.startswith("The answer is -482, -481, ")
+    assert "one more" not in paid
+
+
+def test_any_number_in_the_last_box_is_caught_by_a_box_of_four(pool: VerifierPool) -> None:
+    paid = _wrong_forms(_only(audit(_problems("in_box", "18"), _config(), pool)), right=False)
+    assert paid.keys() == {"one of two", "one of four", "one of a thousand"}
+    example = paid["one of four"].example
+    assert example is not None and example.completion == "\\boxed{17, 18, 19 or 20}"
+
+
+def test_any_letter_after_is_is_caught_naming_every_option(pool: VerifierPool) -> None:
+    problems = _problems("letter_after_is", *"ABCD")
+    paid = _wrong_forms(_only(audit(problems, _config(), pool)), right=False)
+    assert {"every letter", "the other of two letters", "the right letter denied"} <= paid.keys()
+    example = paid["every letter"].example
+    assert example is not None and example.completion == "The answer is (A) (B) (C) (D)."
+    assert "another letter" not in paid
+
+
+def test_what_the_rule_of_the_last_number_allows_is_told_and_does_not_block(pool: VerifierPool) -> None:
+    report = audit(_problems("exact_number", "18"), _config(), pool)
+    assert report.blocks == ()
+    assert _only(report).false_positives.count == 0
+    (note,) = report.notes
+    assert note.startswith(
+        "exact_number also gives full reward, as its rule may allow: the right answer denied"
+    )
+    assert "'The answer is not 18.'" in note
+
+
+@pytest.mark.parametrize(
+    ("verifier", "form"),
+    [
+        ("within_a_cent", "with wrong thousandths"),
+        ("or_double", "twice"),
+        ("or_half", "half"),
+        ("or_percent", "a hundredth"),
+        ("or_huge", "a huge number"),
+        ("obedient", "orders to the verifier"),
+        ("or_long", "thirty thousand characters of nothing"),
+        ("or_long", "another problem's right completion in thirty thousand characters"),
+    ],
+)
+def test_a_verifier_that_is_right_but_for_one_thing_is_caught_by_it(
+    verifier: str, form: str, pool: VerifierPool
+) -> None:
+    report = audit(_problems(verifier, "34", "52", "726"), _config(), pool)
+    assert form in _wrong_forms(_only(report), right=False)
+    assert f"{verifier} gives wrong completions full reward" in report.blocks[0]
+
+
+def test_text_in_another_order_is_wrong_and_in_other_case_where_case_counts(pool: VerifierPool) -> None:
+    def wrong(verifier: str, **arguments: Any) -> AuditReport:
+        problems = [_problem(n, verifier, f"the red Room {n}", **arguments) for n in range(3)]
+        return audit(problems, _config(), pool)
+
+    order = _wrong_forms(_only(wrong("bag_of_words")), right=False)
+    assert order.keys() == {"words in another order"}
+    case = _wrong_forms(_only(wrong("any_case_always", case_sensitive=True)), right=False)
+    assert case.keys() == {"in other case"}
+    assert wrong("any_case_always", case_sensitive=False).blocks == ()
+    unsaid = wrong("any_case")
+    assert unsaid.blocks == ()
+    assert "any_case also gives full reward, as its rule may allow: in other case, 3 of 3" in unsaid.notes[0]
+    for right in (wrong("exact_match"), wrong("exact_match", case_sensitive=False)):
+        assert (right.blocks, right.notes) == ((), ())
+
+
+def test_a_program_with_the_right_names_and_empty_functions_is_caught(pool: VerifierPool) -> None:
+    truths = (f"def plus_{n}(number, step={n}):\n    return number + step" for n in range(4))
+    paid = _wrong_forms(_only(audit(_problems("names_only", *truths), _config(), pool)), right=False)
+    assert {"functions that only raise", "functions that return nothing"} == paid.keys()
+
+
+def test_stubs_keep_the_names_and_lose_the_work() -> None:
+    program = "import math\n\nclass Box:\n    def area(self, side):\n        return side ** 2\n\ndef one(): return 1"
+    found = stubs(f"So:\n```python\n{program}\n```\nDone.", program)
+    assert found is not None
+    raising, empty = found.wrong.values()
+    (argument,) = found.weak.values()
+    assert argument == (
+        "So:\n```python\nimport math\n\nclass Box:\n\n    def area(self, side):\n        return side\n\n"
+        "def one():\n    return None\n```\nDone."
+    )
+    assert raising.count("raise NotImplementedError") == empty.count("return None") == 2
+    for hostile in ("-" * 10**5 + "1", "(" * 10**5, "a" + ".b" * 10**4, "def f(:", "\0", "300", ""):
+        assert stubs(hostile, hostile) is None
+
+
+def test_half_of_what_is_built_is_wrong(pool: VerifierPool) -> None:
+    truths = ("<a>one</a><b>two</b>", "<c>three</c><d>four</d>")
+    paid = _wrong_forms(_only(audit(_problems("begins_well", *truths), _config(), pool)), right=False)
+    example = paid["the first half of it"].example
+    assert example is not None and example.completion == "<a>one</a>"
+    assert paid.keys() == {"the first half of it"}
+
+
+def test_a_verifier_that_gives_another_reward_when_asked_again_blocks(pool: VerifierPool) -> None:
+    report = audit(_problems("moody", "34", "52"), _config(), pool)
+    changed = _only(report).repeated.changed
+    assert 0 < changed.count < changed.of <= 200
+    (block,) = report.blocks
+    assert block.startswith(f"moody is not deterministic: asked again, {changed.count} of {changed.of}")
+    example = _only(report).repeated.examples[0]
+    assert example.first.reward > example.second.reward
+
+
+def test_verdicts_slower_than_allowed_block_unless_a_model_gives_them(pool: VerifierPool) -> None:
+    problems = _problems("exact_number", "18", "25")
+    config = _config(max_verdict_seconds=1e-9)
+    report = audit(problems, config, pool)
+    (block,) = report.blocks
+    assert block.startswith("exact_number is slow: 1 of 100 verdicts takes ")
+    assert "(1e-09 s allowed)" in block
+    assert blocking(replace(_only(report), is_function=False), config) == []
+
+
+def test_an_audit_that_runs_out_of_time_ends_and_says_what_it_left(pool: VerifierPool) -> None:
+    report = audit(_problems("exact_number", *map(str, range(500))), _config(seconds=1e-9), pool)
+    (block,) = report.blocks
+    assert block.startswith(
+        "exact_number was asked for 1e-09 s, all the time that `seconds` gives, and 500 questions"
+    )
+    assert _only(report).num_left == report.metrics()["audit/left"] == 500
+    assert _only(report).failures.of == 0
+
+
+def test_a_judge_asks_in_order_until_its_time_is_over(pool: VerifierPool) -> None:
+    judge = Judge(pool, None)
+    judge.start(60)
+    batches = list(judge.batches(range(5000)))
+    assert [item for batch in batches for item in batch] == list(range(5000))
+    assert len(batches[0]) == 8 and max(map(len, batches)) == 1000
+    assert judge.num_left == 0
+    judge.start(60)
+    late = judge.batches(range(100))
+    next(late)
+    judge.start(0)
+    assert list(late) == []
+    assert judge.num_left == 92
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "do"),
+    [
+        (
+            {"metric": "length"},
+            "the metric length",
+            "The metric length needs other arguments than these problems have: name another, or none.",
+        ),
+        (
+            {"rewards": ["problem", "length"]},
+            "the reward length",
+            "Give the reward length the arguments it needs, under `rewards:`.",
+        ),
+    ],
+)
+def test_a_reward_or_metric_that_cannot_judge_a_problem_is_named_with_its_row(
+    fields: dict[str, Any], what: str, do: str, pool: VerifierPool
+) -> None:
+    problems = [_problem(0, "exact_number", "eighteen"), _problem(7, "exact_number", "18")]
+    with pytest.raises(DataError) as fault:
+        audit(problems, _config(**fields), pool)
+    assert fault.value.found.startswith(f"Row 2 (problem-7) cannot be judged by {what}: The arguments {{}}")
+    assert fault.value.do == do
 
 
 def test_a_letter_found_anywhere_is_caught_by_the_list_of_options(pool: VerifierPool) -> None:
@@ -277,7 +465,10 @@ def test_another_verifier_can_be_the_metric(pool: VerifierPool) -> None:
 
 def test_a_composite_is_read_in_the_form_that_all_its_terms_reward(pool: VerifierPool) -> None:
     shape = {"verifier": "format", "weight": 1, "arguments": {"contains": ["<answer>", "</answer>"]}}
-    terms = {"terms": [{"verifier": "exact_number", "weight": 4}, shape], "gate": "exact_number"}
+    terms: dict[str, Any] = {
+        "terms": [{"verifier": "exact_number", "weight": 4}, shape],
+        "gate": "exact_number",
+    }
     problems = [_problem(number, "composite", truth, **terms) for number, truth in enumerate(("18", "1200"))]
     report = audit(problems, _config(), pool)
     assert report.blocks == ()
@@ -420,10 +611,16 @@ def test_near_misses_of_18() -> None:
         "one more": "19",
         "one less": "17",
         "with the other sign": "-18",
+        "twice": "36",
+        "half": "9",
         "ten times": "180",
+        "a hundred times": "1800",
+        "a hundredth": "0.18",
+        "a huge number": "987654321987654321",
         "with a digit in front": "118",
         "with a digit at the end": "181",
         "with wrong decimals": "18.01",
+        "with wrong thousandths": "18.004",
         "without its last digit": "1",
         "with digits swapped": "81",
     }

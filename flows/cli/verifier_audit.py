@@ -92,6 +92,7 @@ def _findings(found: "VerifierFindings") -> Table:
         ("right completions refused", found.false_negatives),
         ("wrong completions paid", found.false_positives),
         ("completions without a verdict", found.failures),
+        ("verdicts that changed when asked again", found.repeated.changed),
     ):
         table.add_row(question, f"{share.count:,} of {share.of:,}", *_interval(share))
     if found.second is not None:

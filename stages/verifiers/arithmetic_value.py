@@ -40,8 +40,8 @@ def is_false_equation(text: str) -> bool:
 def _differ(left: Side, right: Side) -> bool:
     """An unending decimal may be rounded or cut: 100 / 3 = 33. Percent may label its number: 45 + 21 = 66%."""
     if left and right and (left[-1] == "%") != (right[-1] == "%"):
-        bare = tuple(token for token in left if token != "%"), tuple(token for token in right if token != "%")
-        return _values_differ(left, right) and _values_differ(*bare)
+        unlabelled = [tuple(part for part in side if part != "%") for side in (left, right)]
+        return _values_differ(left, right) and _values_differ(*unlabelled)
     return _values_differ(left, right)
 
 

@@ -46,7 +46,8 @@ _SECOND_THOUGHT = re.compile(
     | \b(?: correction[*_]{0,2}: | apolog\w+ | should[ ]have[ ]been\b )
     | \b(?: that | this | it | above | answer | result | value ) [ ](?:is|was)[ ]
         (?: wrong | incorrect | not[ ](?:right|correct) | a[ ]mistake | an[ ]error | false )\b
-    | \b(?: correct | right | real | true | actual ) [ ] (?: value | number | result | total | one ) [ ] (?:is|should|would|must)\b
+    | \b(?: correct | right | real | true | actual ) [ ] (?: value | number | result | total | one ) [ ]
+        (?: is | should | would | must )\b
     | \bit [ ] (?: should | must | would | could ) [ ] (?: actually[ ] )? be \b
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -55,7 +56,8 @@ _DRESSING_BEFORE = re.compile(r"(?:\\?\$|\\[(\[,!;:]|\\left|\{|\*\*|\s)*\Z")
 _BULLET = re.compile(r"\s*(?:[-+*>]|\d+[.)])\s+")
 _TAG_OR_ARROW = re.compile(r"</?\w{1,20}>|[-=]{1,2}>")
 _OPERATOR_BEFORE = re.compile(
-    r"(?: [+/^_<>] | [\w)}$]\s*\* | \}\{ | \\(?:cdot|times|div|ne|neq|pm|mp|le|leq|ge|geq|lt|gt|sqrt) )\Z", re.VERBOSE
+    r"(?: [+/^_<>] | [\w)}$]\s*\* | \}\{ | \\(?:cdot|times|div|ne|neq|pm|mp|le|leq|ge|geq|lt|gt|sqrt) )\Z",
+    re.VERBOSE,
 )
 _MINUS_BEFORE = re.compile(r"(?:[\d)}]|(?<![A-Za-z])[A-Za-z]|\$)\s+-\Z")
 _OPERATOR_AFTER = re.compile(
@@ -67,7 +69,8 @@ _OPERATOR_AFTER = re.compile(
 )
 _FORMULA_START = re.compile(r"\\\[|\\\(|(?<!\\)\$|;")
 _CONTRAST = re.compile(
-    r"(?<=[\w$)}])(?:,\s*|\s+\(|\s+)(?:not|rather\s+than|instead\s+of)\s+\\?\$?-?\d[\d.,]*\$?\)?\W*\Z", re.IGNORECASE
+    r"(?<=[\w$)}])(?:,\s*|\s+\(|\s+)(?:not|rather\s+than|instead\s+of)\s+\\?\$?-?\d[\d.,]*\$?\)?\W*\Z",
+    re.IGNORECASE,
 )
 _DOLLAR_END = re.compile(r"\$(?!\d)")
 _REMARK = re.compile(
@@ -139,7 +142,9 @@ def without_remark(answer: str) -> str:
     """An answer in prose up to its reasons: 18 in `18, since 9 * 2 = 18`."""
     answer = without_contrast(answer)
     for remark in _REMARK.finditer(answer):
-        is_inside_formula = answer.count("$", 0, remark.start()) % 2 == 1 and _DOLLAR_END.search(answer, remark.start())
+        is_inside_formula = answer.count("$", 0, remark.start()) % 2 == 1 and _DOLLAR_END.search(
+            answer, remark.start()
+        )
         if not is_inside_formula:
             return answer if is_hedged(answer[remark.start() :]) else answer[: remark.start()]
     return answer

@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stages.verifiers.around_answer import without_remark
-from stages.verifiers.reading import after_thinking
+from stages.verifiers.around_answer import is_denied, is_operand, is_taken_back, without_remark
+from stages.verifiers.reading import after_thinking, shortened
 
 _LAST_CHARACTERS = 50_000
 _ANNOUNCED_CHARACTERS = 2_000
 _ECHO_CHARACTERS = 24
 _ECHO_CONTEXT = 20
+_MAX_BOXES = 16
 _AROUND = 60
 _BOX = re.compile(r"\\(?:boxed|fbox)\b")
 _BRACE = re.compile(r"\\{1,2}(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
@@ -41,7 +42,6 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 """Between "the answer is" and the answer: therefore, exactly, the integer, the sum of the roots is."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,19 @@ def is_echo(found: Found, text: str, prompt: str) -> bool:
     end = found.start - len(around) + len(_LEAD_IN.sub("", around))
     start = max(0, end - _ECHO_CONTEXT)
     return len(text[start:end].strip()) > _ECHO_CONTEXT // 2 and text[start : found.end] in prompt
+
+
+def fault_around(found: list[Found], text: str) -> str:
+    """What the text around the answers makes of them, where that leaves no answer; else nothing."""
+    last = found[-1]
+    if is_taken_back(text, last.end):
+        return f"takes its answer back: {shortened(last.answer)}"
+    boxes = [answer for answer in found[-_MAX_BOXES:] if _BOX.match(text, answer.start)]
+    if any(is_operand(text, box.start, box.end) for box in boxes):
+        return f"its answer is a part of a formula: {shortened(last.answer)}"
+    if any(is_denied(text, answer.start, answer.end) for answer in found):
+        return f"denies its answer or gives another beside it: {shortened(last.answer)}"
+    return ""
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

@@ -13,18 +13,12 @@ from functools import lru_cache
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.arithmetic_value import is_false_equation
-from stages.verifiers.around_answer import (
-    is_denied,
-    is_hedged,
-    is_operand,
-    is_taken_back,
-    without_contrast,
-    without_remark,
-)
+from stages.verifiers.around_answer import is_denied, is_hedged, without_contrast, without_remark
 from stages.verifiers.final_answer import (
     Found,
     announced_answer,
     boxed_answers,
+    fault_around,
     is_echo,
     policy_text,
     sentences,
@@ -35,7 +29,6 @@ from stages.verifiers.reading import first_number, last_number, shortened
 from stages.verifiers.verifier import Verifier
 
 _MAX_CHARACTERS = 300
-_MAX_BOXES = 16
 _MARK = re.compile(r"####[ \t*_:]*([^\n]*)")
 _NUMERIC = re.compile(
     r"(?!\d+[.)]\s+[A-Za-z])[-+\u2212(]?\s*(?:\\?[$\u20ac\u00a3])?\s*[-+\u2212]?\s*(?:\d|\.\d|\\frac)"
@@ -46,14 +39,18 @@ _DOUBT = re.compile(
     r"\b(?:maybe|perhaps|possibly|probably|either|neither|wrong|incorrect|cannot|doubt)\b", re.IGNORECASE
 )
 _NEGATED = re.compile(r"\b(?:not|nor|never|unless|except)\b|n['\u2019]t\b", re.IGNORECASE)
-_OR_NUMBER = re.compile(r"\d[^\d.]{0,30}\bor\s+(?:\w+\s+){0,3}\\?\$?-?\d|\bor\s+-?[$\\]?\d[\d.,]*\W*\Z", re.IGNORECASE)
+_OR_NUMBER = re.compile(
+    r"\d[^\d.]{0,30}\bor\s+(?:\w+\s+){0,3}\\?\$?-?\d|\bor\s+-?[$\\]?\d[\d.,]*\W*\Z", re.IGNORECASE
+)
 _RESULT = re.compile(r"=[\s*]*(?:\\?[$\u20ac\u00a3])?\s*(?=-?\s*\$?[\d.])")
 _GOES_ON = re.compile(
     r"\s*(?:[-+*/^!]|\\[a-z])\s*\S|.*\b(?:or|but|no|wait|actually|minus|plus|leav\w+|so|then)\b|.*\bnot\s+\S?\d",
     re.IGNORECASE | re.DOTALL,
 )
 _UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
-_SCALE = re.compile(r"[\s$}\\]*(?:text\{\s*)?((?:hundred|thousand|million|billion|trillion|dozen|k)\b)", re.IGNORECASE)
+_SCALE = re.compile(
+    r"[\s$}\\]*(?:text\{\s*)?((?:hundred|thousand|million|billion|trillion|dozen|k)\b)", re.IGNORECASE
+)
 _NUMBER_START = re.compile(r"\d|\.\d")
 
 
@@ -64,13 +61,9 @@ def gsm8k(completion: str, problem: PosedProblem) -> Verdict:
     found = _commitments(text, problem.prompt)
     if not found:
         return _judge_last_number(text, problem, expected)
-    if is_taken_back(text, found[-1].end):
-        return Verdict(0.0, f"takes its answer back: {shortened(found[-1].answer)}")
-    if any(text.startswith("\\", box.start) and is_operand(text, box.start, box.end) for box in found[-_MAX_BOXES:]):
-        return Verdict(0.0, f"its answer is a part of a formula: {shortened(found[-1].answer)}")
+    if fault := fault_around(found, text):
+        return Verdict(0.0, fault)
     for answer in found:
-        if is_denied(text, answer.start, answer.end):
-            return Verdict(0.0, f"denies its answer or gives another beside it: {shortened(answer.answer)}")
         quantity = _only_number(answer.answer)
         if quantity is None:
             return Verdict(0.0, f"no single number in the final answer {shortened(answer.answer)!r}")
@@ -139,8 +132,10 @@ def _marked(text: str, prompt: str) -> list[Found]:
 
 def _only_number(answer: str) -> Quantity | None:
     """The one number that an answer gives, as it is or at the end of an equation that is not false."""
+    if len(answer) > _MAX_CHARACTERS:
+        return None
     answer = without_remark(answer)
-    if len(answer) > _MAX_CHARACTERS or is_hedged(answer) or is_false_equation(answer):
+    if is_hedged(answer) or is_false_equation(answer):
         return None
     spelled = one_spelling(answer)
     upright = _UPRIGHT.fullmatch(spelled)
@@ -157,7 +152,8 @@ def _only_number(answer: str) -> Quantity | None:
 def _is_prose(answer: str) -> bool:
     """No operators: the sentence just names a number."""
     calculates = re.search(
-        r"[\d)]\s*(?:[-+*^!]|/(?!\s*[A-Za-z])|\\[a-z])|\\|[-+*/^]\s*[\d(]", answer.replace(" - ", " ").replace("**", "")
+        r"[\d)]\s*(?:[-+*^!]|/(?!\s*[A-Za-z])|\\[a-z])|\\|[-+*/^]\s*[\d(]",
+        answer.replace(" - ", " ").replace("**", ""),
     )
     return calculates is None
 
@@ -178,7 +174,11 @@ def _judge_last_number(text: str, problem: PosedProblem, expected: Quantity) -> 
     if is_echo(Found(written, place, place + len(written)), text, problem.prompt):
         return Verdict(0.0, f"repeats {shortened(written)} from the prompt")
     quantity = None if "/" in written else read_quantity(one_spelling(written))
-    if quantity is None or is_denied(text, place, place + len(written)) or _is_open(sentence, position, is_result):
+    if (
+        quantity is None
+        or is_denied(text, place, place + len(written))
+        or _is_open(sentence, position, is_result)
+    ):
         return Verdict(0.0, f"no single number in the final sentence {shortened(sentence)!r}")
     if is_false_equation(sentence if first == start else f"of {sentence}"):
         return Verdict(0.0, f"an equation whose sides differ: {shortened(sentence)!r}")

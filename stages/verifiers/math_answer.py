@@ -14,10 +14,10 @@ from functools import lru_cache
 
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
-from stages.verifiers.around_answer import is_denied, is_operand, is_taken_back
 from stages.verifiers.final_answer import (
     announced_answer,
     boxed_answers,
+    fault_around,
     last_line,
     policy_text,
 )
@@ -91,8 +91,7 @@ def _expected(ground_truth: str) -> str:
 def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[str], str]:
     """The answers, each of which must be right, or else what is wrong with them."""
     text = policy_text(completion, prompt)
-    boxes = boxed_answers(text, prompt)
-    found = boxes.copy()
+    found = boxed_answers(text, prompt)
     announced = announced_answer(text, prompt)
     if not found:
         line = announced or last_line(text, prompt)
@@ -101,12 +100,8 @@ def _final_answers(completion: str, prompt: str, expected: str) -> tuple[list[st
         found = [line]
     elif announced and announced.start >= found[-1].end and _is_answer(announced.answer):
         found.append(announced)
-    if is_taken_back(text, found[-1].end):
-        return [], f"takes its answer back: {shortened(found[-1].answer)}"
-    if any(is_operand(text, box.start, box.end) for box in boxes[-_MAX_BOXES:]):
-        return [], f"its answer is a part of a formula: {shortened(found[-1].answer)}"
-    if any(is_denied(text, answer.start, answer.end) for answer in found):
-        return [], f"denies its answer or gives another beside it: {shortened(found[-1].answer)}"
+    if fault := fault_around(found, text):
+        return [], fault
     answers = list({_in_print(answer.answer): answer.answer.strip() for answer in found}.values())
     if any(len(answer) > _MAX_CHARACTERS for answer in answers) or len(answers) > _MAX_BOXES:
         return [], f"the final answer has more than {_MAX_CHARACTERS:,} characters or {_MAX_BOXES} boxes"

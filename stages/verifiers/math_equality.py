@@ -17,7 +17,7 @@ from stages.verifiers.units import read_unit
 
 _MAX_DEPTH = 4
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])|(?<=\d) (?=[a-zA-Z])")
-_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)")
+_EQUALS = re.compile(r"(?<![<>!:=])=(?!=)(?![^()\[\]]*\))")
 _NAME = re.compile(
     r"\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\([a-z0-9,]+\))?'?|\\text\{[A-Za-z ]+\}|(?:[A-Z][a-z]+|[a-z]+)(?: [a-z]+){0,5}"
 )
@@ -29,7 +29,12 @@ _ARGUMENT = re.compile(
 _DIGIT = re.compile(r"\d")
 _LETTER = re.compile(r"[A-Za-z]")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
-_GREEK = frozenset(rf"\{letter}" for letter in "alpha beta gamma delta theta phi lambda mu sigma omega angle".split())
+_GREEK = frozenset(
+    [
+        *(r"\alpha", r"\beta", r"\gamma", r"\delta", r"\theta", r"\phi", r"\lambda"),
+        *(r"\mu", r"\sigma", r"\omega", r"\angle", r"\text"),
+    ]
+)
 _NAMES_IN_BRACKETS = re.compile(r"\A\([A-Za-z\\ ]+(?:,[A-Za-z\\ ]+)+\) *= *(?=\()")
 _DECIMALS = re.compile(r"\.(\d{1,40})")
 _MEMBER = re.compile(r"\\?[A-Za-z]+ *\\in\b *")
@@ -127,7 +132,7 @@ def _is_name(side: str) -> bool:
 
 
 def _letter(command: re.Match[str]) -> str:
-    return "x" if command[0] in _GREEK or command[0] == r"\text" else " "
+    return "x" if command[0] in _GREEK else " "
 
 
 def _beside_units(answer: str, expected: str, algebra: Algebra) -> bool | None:

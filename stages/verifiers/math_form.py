@@ -45,8 +45,10 @@ _FRACTIONAL = re.compile(r"\s*(?:\{\s*-?\s*(?:\\frac|\d+/)|\(\s*-?\d+/)")
 _ROOT = re.compile(r"\\sqrt(?:\[\w\])?\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
 _MAX_DIGITS = 6
 _NUMBERS_IN_LETTERS = frozenset(("i", "e", r"\pi", r"\infty"))
-_OF_NO_MATTER_IN_NUMBERS = frozenset(("terms", "a product with a sum", "a denominator with letters", "letters"))
-"""(1 + \sqrt{5})/2, 1/2 + \sqrt{5}/2 and 1/2 (1 + \sqrt{5}) are equally worked out."""
+_OF_NO_MATTER_IN_NUMBERS = frozenset(
+    ("terms", "a product with a sum", "a denominator with letters", "letters")
+)
+r"""(1 + \sqrt{5})/2, 1/2 + \sqrt{5}/2 and 1/2 (1 + \sqrt{5}) are equally worked out."""
 
 
 @dataclass(slots=True)
@@ -74,6 +76,8 @@ class _Group:
         term = self.term
         if term.factors:
             key = tuple(sorted(term.atoms))
+            bases = [atom.partition("^")[0] for atom in term.atoms if not atom.startswith("sqrt")]
+            found.update(["a product"] if len(set(bases)) < len(bases) and not term.sums else [])
             found.update(["a sum"] if key in self.keys else [])
             found.update(["a product"] if term.numbers > 1 else [])
             found.update(["a product with a sum"] if term.sums and term.factors > 1 else [])
@@ -207,7 +211,7 @@ def _close_fraction(group: _Group, atoms: list[str], term: _Term, found: set[str
         term.atoms.extend(atoms)
         term.is_over_number = not atoms
         return "denominator"
-    found.update(["a denominator with letters"] if any(a[0] != "s" and a.isalpha() for a in atoms) else [])
+    found.update(["a denominator with letters"] if any(atom[0] not in "s/\\" for atom in atoms) else [])
     term.numbers += term.is_over_number and not atoms
     term.atoms.extend(f"/{atom}" for atom in atoms)
     term.has_fraction = True

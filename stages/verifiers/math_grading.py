@@ -77,17 +77,16 @@ def _may_equal(work: str, expected: str) -> bool:
 
 def _is_given(answer: str, expected: str, prompt: str) -> bool:
     """Where the problem is to change the form of an expression, that of the prompt is not the answer's, whatever
-    the order, brackets and ones in it; SymPy drops those when it reads."""
-    found, truth = _read(answer), _read(expected)
-    given = _given(prompt)
-    if any(found == form != truth for form in map(_read_or_none, given)):
+    the order, brackets and ones in it: SymPy's constructors drop those."""
+    found, truth, given = _built(answer), _built(expected), _given(prompt)
+    if any(found == form != truth for form in map(_built, given)):
         return True
     return bool(unfinished(answer, expected)) and any(equal_by_algebra(form, expected) for form in given)
 
 
-def _read_or_none(latex: str) -> Any:
+def _built(latex: str) -> Any:
     try:
-        return _read(latex)
+        return _read(latex).doit()
     except Exception:  # noqa: BLE001 (SymPy and ANTLR raise anything)
         return None
 

@@ -59,7 +59,9 @@ def read_quantity(expression: str) -> Quantity | None:
     if value is None or tail is None:
         return None
     base = _base(match)
-    if base is not None and any(int(digit) >= base > 0 for digit in match["decimal"] or "" if digit.isdigit()):
+    if base is not None and any(
+        int(digit) >= base > 0 for digit in match["decimal"] or "" if digit.isdigit()
+    ):
         return None  # no number has the digit 4 in base 3
     return Quantity(value * tail.scale, tail.unit, base)
 

@@ -60,16 +60,19 @@ def one_spelling(expression: str) -> str:
     bare = _undressed(expression)
     if "\\" not in bare and " " not in bare and "," not in bare and "~" not in bare:
         bare = _PLAIN_PI.sub(r"\\pi", bare)
-        return _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
+        return _without_braces(_BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare)))
     bare = _GROUPED.sub(_joined, bare)
     bare = _COMMAND.sub(_same_command, bare).replace("~", " ")
     bare = _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
     bare = _SHORT_ROOT.sub(r"\\sqrt\1{\2}", bare)
     bare = _SHORT_FRACTION.sub(_braced_fraction, bare)
     bare = _REPEATING.sub(r"\\overline{", _PLAIN_PI.sub(r"\\pi", _UPRIGHT_UNIT.sub(r"\1", bare)))
-    bare = _SPACES.sub(" ", bare).strip()
-    outer = _OUTER_BRACES.fullmatch(bare)
-    return outer[1].strip() if outer else bare
+    return _without_braces(_SPACES.sub(" ", bare).strip())
+
+
+def _without_braces(expression: str) -> str:
+    outer = _OUTER_BRACES.fullmatch(expression)
+    return outer[1].strip() if outer else expression
 
 
 def _ascii_signs(expression: str) -> str:

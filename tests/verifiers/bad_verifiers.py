@@ -1,7 +1,7 @@
 """Verifiers that are wrong in the ways real ones are, and some that are right, for an audit to tell apart."""
 
 import re
-from itertools import pairwise
+from itertools import count, pairwise
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -77,6 +77,117 @@ def first_number(completion: str, problem: PosedProblem) -> Verdict:
     """Takes what comes first, whatever is said of it."""
     numbers = re.findall(r"-?\d+", completion)
     return _verdict(bool(numbers) and int(numbers[0]) == int(problem.ground_truth))
+
+
+def _announced(problem: PosedProblem) -> str:
+    return f"The answer is {problem.ground_truth}."
+
+
+def after_is(completion: str, problem: PosedProblem) -> Verdict:
+    """Any number that follows the last "is" will do."""
+    last = completion.rpartition("</think>")[2].partition("<think>")[0].rpartition("is ")[2]
+    return _verdict(_value(problem.ground_truth) in map(_value, last.split()))
+
+
+def in_box(completion: str, problem: PosedProblem) -> Verdict:
+    """Any number in the last box will do."""
+    _, box, last = completion.rpartition("</think>")[2].partition("<think>")[0].rpartition("\\boxed{")
+    numbers = last.partition("}")[0].split() if box else []
+    return _verdict(_value(problem.ground_truth) in map(_value, numbers))
+
+
+def _boxed(problem: PosedProblem) -> str:
+    return f"\\boxed{{{problem.ground_truth}}}"
+
+
+def letter_after_is(completion: str, problem: PosedProblem) -> Verdict:
+    """Any letter that follows the last "is" will do."""
+    last = completion.rpartition("</think>")[2].rpartition("is ")[2]
+    return _verdict(problem.ground_truth in re.findall(r"\b[A-D]\b", last))
+
+
+def _paid_too(completion: str, problem: PosedProblem, too: bool) -> Verdict:
+    """Right about the last number, and about something else."""
+    return _verdict(too or _value(completion) == _value(problem.ground_truth))
+
+
+def _times(factor: float, completion: str, problem: PosedProblem) -> bool:
+    answer, expected = _value(completion), _value(problem.ground_truth)
+    return answer is not None and expected is not None and factor * answer == expected
+
+
+def within_a_cent(completion: str, problem: PosedProblem) -> Verdict:
+    answer, expected = _value(completion), _value(problem.ground_truth)
+    return _verdict(answer is not None and expected is not None and abs(answer - expected) < 0.005)
+
+
+def or_double(completion: str, problem: PosedProblem) -> Verdict:
+    return _paid_too(completion, problem, _times(0.5, completion, problem))
+
+
+def or_half(completion: str, problem: PosedProblem) -> Verdict:
+    return _paid_too(completion, problem, _times(2, completion, problem))
+
+
+def or_percent(completion: str, problem: PosedProblem) -> Verdict:
+    return _paid_too(completion, problem, _times(100, completion, problem))
+
+
+def or_huge(completion: str, problem: PosedProblem) -> Verdict:
+    return _paid_too(completion, problem, (_value(completion) or 0) > 10**9)
+
+
+def or_long(completion: str, problem: PosedProblem) -> Verdict:
+    return _paid_too(completion, problem, len(completion) > 20_000)
+
+
+def obedient(completion: str, problem: PosedProblem) -> Verdict:
+    return _paid_too(completion, problem, "reward = 1" in completion)
+
+
+def bag_of_words(completion: str, problem: PosedProblem) -> Verdict:
+    return _verdict(sorted(completion.split()) == sorted(problem.ground_truth.split()))
+
+
+def any_case(completion: str, problem: PosedProblem) -> Verdict:
+    return _verdict(completion.casefold() == problem.ground_truth.casefold())
+
+
+def any_case_always(completion: str, problem: PosedProblem, case_sensitive: bool) -> Verdict:
+    """Does not look at its argument."""
+    return any_case(completion, problem)
+
+
+def names_only(completion: str, problem: PosedProblem) -> Verdict:
+    """A program with the right names must be right."""
+    names = re.findall(r"def \w+", problem.ground_truth)
+    said = completion.rpartition("</think>")[2].partition("<think>")[0]
+    return _verdict(all(name in said for name in names) and "return" in said)
+
+
+def _in_fence(problem: PosedProblem) -> str:
+    return f"```python\n{problem.ground_truth}\n```"
+
+
+def begins_well(completion: str, problem: PosedProblem) -> Verdict:
+    """Right so far is right."""
+    return _verdict(len(completion) > 4 and problem.ground_truth.startswith(completion))
+
+
+_calls = count()
+
+
+def moody(completion: str, problem: PosedProblem) -> Verdict:
+    """Pays wrong completions a little, and never the same twice."""
+    is_right = _value(completion) == _value(problem.ground_truth)
+    return Verdict(1.0 if is_right else 1 / (10 + next(_calls)), "as it likes")
+
+
+@with_config(extra="forbid")
+class CaseArguments(TypedDict):
+    """Whether case counts."""
+
+    case_sensitive: bool
 
 
 def labelled(completion: str, problem: PosedProblem) -> Verdict:
@@ -163,3 +274,25 @@ VALID_ONLY = Verifier(
     answers="solution",
     policies={"copy all": _copy_all},
 )
+AFTER_IS = Verifier(thorough=_here("after_is"), completion_of=_announced)
+AFTER_IS_FINAL = Verifier(thorough=_here("after_is"), completion_of=_announced, answers="final_number")
+IN_BOX = Verifier(thorough=_here("in_box"), completion_of=_boxed)
+LETTER_AFTER_IS = Verifier(thorough=_here("letter_after_is"), completion_of=_announced, answers="choice")
+WITHIN_A_CENT = Verifier(thorough=_here("within_a_cent"), completion_of=_ground_truth)
+OR_DOUBLE = Verifier(thorough=_here("or_double"), completion_of=_ground_truth)
+OR_HALF = Verifier(thorough=_here("or_half"), completion_of=_ground_truth)
+OR_PERCENT = Verifier(thorough=_here("or_percent"), completion_of=_ground_truth)
+OR_HUGE = Verifier(thorough=_here("or_huge"), completion_of=_ground_truth)
+OR_LONG = Verifier(thorough=_here("or_long"), completion_of=_ground_truth)
+OBEDIENT = Verifier(thorough=_here("obedient"), completion_of=_ground_truth)
+BAG_OF_WORDS = Verifier(thorough=_here("bag_of_words"), completion_of=_ground_truth, answers="text")
+ANY_CASE = Verifier(thorough=_here("any_case"), completion_of=_ground_truth, answers="text")
+ANY_CASE_ALWAYS = Verifier(
+    thorough=_here("any_case_always"),
+    completion_of=lambda problem, **_: problem.ground_truth,
+    arguments=CaseArguments,
+    answers="text",
+)
+NAMES_ONLY = Verifier(thorough=_here("names_only"), completion_of=_in_fence, answers="solution")
+BEGINS_WELL = Verifier(thorough=_here("begins_well"), completion_of=_ground_truth, answers="solution")
+MOODY = Verifier(thorough=_here("moody"), completion_of=_ground_truth, keeps_state=True)

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -119,6 +120,11 @@ def test_a_script_reads_and_prints() -> None:
     assert judge(in_fence(main), cases=cases).reward == 1.0
     late = "import atexit, os\na, b = map(int, os.read(0, 99).split())\natexit.register(print, a + b)"
     assert judge(in_fence(late), cases=cases).reward == 1.0
+    for source in ("open('/dev/stdin')", "__import__('pathlib').Path('/dev/stdin').open()", "open(0)"):
+        by_name = f"with {source} as file:\n    print(sum(map(int, file.read().split())))"
+        assert judge(in_fence(by_name), cases=cases).reward == 1.0, source
+    assert judge(in_fence(add.replace("' '", "' \\t\\n\\n'")), cases=cases).reward == 1.0
+    assert judge(in_fence(add.replace("print(", "print('', ")), cases=cases).reward == 0.0
     assert judge(in_fence("print(5)"), cases=cases).reward == 0.0
     assert judge(in_fence("print(5)"), cases=cases, reward="fraction").reward == 0.5
     assert judge(in_fence("print(5)"), cases=cases[:1], hidden={"cases": cases[1:]}).reward == 0.0
@@ -173,6 +179,151 @@ def test_what_holds_no_right_program_is_wrong(completion: str) -> None:
     assert judge(completion, PosedProblem(PROMPT, "    return sum(xs)\n"), **CHECK).reward == 0.0
 
 
+@pytest.mark.parametrize(
+    "end", ["raise SystemExit(3)", "exit('no')", "1 / 0", "import os; os._exit(1)", "os.abort()"]
+)
+def test_a_script_that_fails_after_the_right_output_is_wrong(end: str) -> None:
+    source = f"import os\nprint(int(input()) * 2, flush=True)\n{end}"
+    assert judge(in_fence(source), cases=[{"stdin": "3", "stdout": "6"}]).reward == 0.0
+    right = source.replace(end, "raise SystemExit(0)")
+    assert judge(in_fence(right), cases=[{"stdin": "3", "stdout": "6"}]).reward == 1.0
+
+
+DOUBLE = "def f(x):\n    return x * 2\n"
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        f"```python\n{DOUBLE}```\nExample usage:\n```python\nprint(f(3))  # 6\n```",
+        f"```python\n{DOUBLE}```\n```python\nassert f(3) == 7\ninput()\n```\n```python\n6\n```",
+        "```python\ndef h(x):\n    return x * 2\n```\nand\n```python\ndef f(x):\n    return h(x)\n```",
+        "```python\ndef f(x):\n    return h(x)\n```\nwith\n```python\ndef h(x):\n    return x * 2\n```",
+        "```python\nimport math\nTWO = 2\nprint(1 / 0)\n```\n```python\ndef f(x):\n    return math.prod([x, TWO])\n```",
+        "```python\nfrom __future__ import annotations\ndef h(x: no):\n    return x * 2\n```\n"
+        "```python\nfrom __future__ import annotations\ndef f(x: no):\n    return h(x)\n```",
+        "```python\ndef f(x):\n    return 0\n```\nbetter:\n```python\nf = lambda x: x * 2\n```",
+        f"```\n{DOUBLE}```\nOutput:\n```\n6\n```",
+        f"```\n{DOUBLE}```\nOutput:\n```text\n6\n```",
+        f"```text\nplan\n```\n```{{python}}\n{DOUBLE}```",
+        f"```text\nplan\n```\n```python3.10\n{DOUBLE}```",
+        f"```text\nplan\n```\n```py\n{DOUBLE}```",
+        f"```text\nplan\n```\n```Python 3\n{DOUBLE}```",
+        f"```python:main.py\n{DOUBLE}```",
+        f"Sure! ```python\n{DOUBLE}```",
+        f"Use ```code``` fences.\n```python\n{DOUBLE}```",
+        "1. Solution:\n\n   ```python\n   def f(x):\n       return x * 2\n   ```\n",
+        "1. ```python\n   def f(x):\n       return x * 2\n   ```\n   Done.",
+        f"```python\n{DOUBLE}`````\n\nThis works.",
+        f"~~~python\n{DOUBLE}~~~",
+        f"````python\n{DOUBLE}````\n```\n6\n```",
+        f"```python\n{DOUBLE.strip()}```\nIt works.",
+        f"```python\n\ufeff{DOUBLE}```",
+        f"\ufeff{DOUBLE}",
+        f"[BEGIN]\n{DOUBLE}[DONE]",
+        f"{DOUBLE}[DONE]\nproblem 2",
+        f"Here:\n[BEGIN]\n{DOUBLE}[DONE]\n",
+        "```python\ndef f(x):\n    \"\"\"Double.\n    ```\n    f(1)\n    ```\n    \"\"\"\n    return x * 2\n```\nDone.",
+        "```python\n    def f(x):\n        return x * 2\n```",
+        "```python\r\n" + DOUBLE.replace("\n", "\r\n") + "```\r\n",
+        f"```python\n{DOUBLE}",
+    ],
+)  # fmt: skip
+def test_the_program_is_found_in_the_usual_completions(completion: str) -> None:
+    problem = PosedProblem("", DOUBLE)
+    assert judge(completion, problem, asserts=["assert f(3) == 6", "assert f(0) == 0"]).reward == 1.0
+    wrong = completion.replace("* 2", "+ 2").replace("prod", "fsum")
+    assert judge(wrong, problem, asserts=["assert f(3) == 6", "assert f(0) == 0"]).reward == 0.0
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "```\nprint(int(input()) * 2)\n```\nOutput:\n```\n6\n```",
+        "```\nprint(int(input()) * 2)\n```\nOutput:\n```\nYES\n```",
+        "```python\ndef h(x): return x * 2\nh(input())\n```\n```python\nprint(h(int(input())))\n```",
+    ],
+)
+def test_a_script_is_the_last_block_that_does_something(completion: str) -> None:
+    assert judge(completion, cases=[{"stdin": "3", "stdout": "6"}]).reward == 1.0
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "    y = x\n    return y * 2",
+        "y = x\nreturn y * 2",
+        "y = x\n    return y * 2",
+        "```python\ny = x\n    return y * 2\n```",
+        "if x:\n        return x * 2\n    return 0",
+        "  y = x\n  return y * 2",
+        "\ty = x\n\treturn y * 2",
+        "        y = x\n        return y * 2",
+        "\n    return x * 2",
+        "    def f(x):\n        return x * 2",
+        "```python\n    def f(x):\n        return x * 2\n```",
+        "    return g(x)\n\ndef g(x):\n    return x * 2",
+        "def g(a):\n    return a * 2\nreturn g(x)",
+        "def f(a):\n    return a * 2\nreturn f(x)",
+        "f, g = (lambda x: x * 2), None",
+        "if True:\n    def f(x: List[int]): return x * 2",
+        "```python\n    return x * 2\n```\nUsage:\n```python\nprint(f(3))\n```",
+        "```python\ndef f(x):\n    return x * 2\n```\nUsage:\n```python\nprint(f(3))\n```",
+    ],
+)
+def test_a_body_may_have_lost_its_indentation(completion: str) -> None:
+    prompt = 'from typing import List\n\n\ndef f(x: int) -> int:\n    """Double."""\n'
+    test = "def check(candidate):\n    assert candidate(3) == 6\n    assert candidate(0) == 0\n"
+    arguments = {"prompt": prompt, "entry_point": "f", "test": test}
+    problem = PosedProblem(prompt, "    return x * 2\n")
+    assert judge(completion, problem, **arguments).reward == 1.0
+    assert judge(completion.replace("* 2", "* 3"), problem, **arguments).reward == 0.0
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "def check(candidate):\n    assert candidate(1) == 1\n    try:\n        candidate(-1)\n"
+        "        assert False, 'should raise'\n    except ValueError:\n        pass",
+        "def check(candidate):\n    assert candidate(1) == 1\n    def one(a, b):\n        assert candidate(a) == b\n"
+        "    one(1, 1)\n    one(2, 4)",
+        "def same(a, b):\n    assert a == b\ndef check(candidate):\n    assert candidate(1) == 1\n"
+        "    same(candidate(2), 4)",
+        "def same(a, b):\n    assert a == b\ndef check(candidate):\n    same(candidate(2), 4)",
+        "def same(a, b):\n    assert a == b\ndef both(a, b):\n    same(a, b)\ndef check(candidate):\n"
+        "    both(candidate(2), 4)",
+        "def check(candidate):\n    assert candidate(1) == 1\n    if candidate(2) != 4: raise AssertionError('no')",
+        "import unittest\ndef check(candidate):\n    class T(unittest.TestCase):\n        def test_a(self):\n"
+        "            self.assertEqual(candidate(2), 4)\n    T().test_a()",
+        "def check(candidate):\n    assert candidate(1) == 1\ncheck(f)\ndef extra():\n    assert f(2) == 4\nextra()",
+        "def check(candidate):\n    assert candidate(1) == 1\nassert f(2) == 4",
+        "def check(candidate):\n    assert candidate(1) == 1\n    {4: 4}[candidate(2)]",
+        "def check(candidate):\n    assert candidate(1) == 1\n    one = {4: 1}[candidate(2)]\n    assert one",
+        "def check(candidate):\n    assert candidate(1) == 1\n    (_,) = [1] * (candidate(2) == 4)",
+        "def check(candidate):\n    for x, y in [(1, 1), (2, 4)]:\n        assert candidate(x) == y",
+        "def check(candidate):\n    if candidate(2) != 4:\n        return\n    assert candidate(1) == 1",
+    ],
+)
+def test_whatever_stops_the_tests_is_a_failure(test: str) -> None:
+    prompt = 'def f(x):\n    """Square, of what is not negative."""\n'
+    right = "    if x < 0: raise ValueError\n    return x * x\n"
+    arguments = {"prompt": prompt, "entry_point": "f", "test": test}
+    assert judge(right, PosedProblem(prompt, right), **arguments).reward == 1.0
+    for reward in ("all", "fraction"):
+        verdict = judge("    return 1", PosedProblem(prompt, right), **arguments, reward=reward)
+        assert verdict.reward < 1.0 and verdict.reason, reward
+
+
+def test_asserts_may_be_said_by_functions() -> None:
+    raises = "try:\n    f(-1)\n    assert False\nexcept ValueError:\n    pass"
+    assert reward("def f(x): raise ValueError", raises) == 1.0
+    assert reward("def f(x): return 1", raises) == 0.0
+    arguments: dict[str, Any] = {"test_setup_code": "def same(a, b):\n    assert a == b"}
+    arguments["test_list"] = ["same(f(2), 4)"]
+    assert judge(in_fence(SQUARES.ground_truth), **arguments).reward == 1.0
+    assert judge(in_fence("def f(x): return 2"), **arguments).reward == 0.0
+
+
 def test_constant_asserts_are_no_tests() -> None:
     problem = PosedProblem(PROMPT, "    return sum(xs)\n")
     assert judge("    return 3", problem, **CHECK, reward="fraction").reward == 0.5
@@ -187,6 +338,11 @@ def test_constant_asserts_are_no_tests() -> None:
         ("def f(x): return x", {"asserts": ["f(1)"]}),
         ("def f(x): return x", {"asserts": ["assert f(1) =="]}),
         ("def f(x): return x", {"asserts": ["assert True"]}),
+        ("def f(x): return x", {"asserts": ["assert (f(1) == 2, 'message')"]}),
+        ("def f(x): return x", {"asserts": ["assert 1 + 1 == 2"]}),
+        ("from math import gcd", {"asserts": ["assert gcd(4, 6) == 2"]}),
+        ("def f(x): return x", {"asserts": ["assert " + "+".join(["f(1)"] * 4000) + " == 4000"]}),
+        ("def f(x): return x", {"asserts": ["assert f(1) == 1\nreturn"]}),
         ("def f(x) return", {"asserts": ["assert f(1) == 1"]}),
         ("import numpy_that_is_not_there\ndef f(x): return x", {"asserts": ["assert f(1) == 1"]}),
         ("def f(g): return g(1)", {"asserts": ["assert f(lambda x: x) == 1"]}),
@@ -240,7 +396,7 @@ def no_reference(value: object, _: str) -> int:
 
 
 @given(PLAIN)
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=150)
 def test_plain_values_come_back_with_their_types(value: object) -> None:
     back = decode(json.loads(json.dumps(encode(value, no_reference))), lambda *_: None)
     assert repr(back) == repr(value) or back == value

@@ -1,13 +1,19 @@
 """Programs that try to be judged right without being right, or to do harm. All are judged wrong, soon."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.sandbox import strongest
+from stages.verifiers import code_runs
 from stages.verifiers.code import CodeArguments, code, code_in_limits
+from stages.verifiers.code_source import names_of
 
 SQUARES = PosedProblem("Square a number.", "def f(x):\n    return x * x")
 ASSERTS = ["assert f(7) == 49", "assert f(-31) == 961", "assert f(12) == 144"]
@@ -16,7 +22,7 @@ WRONG = "\ndef f(x):\n    return 0\n"
 MAX_SECONDS = 20.0
 
 
-def judged(program: str, problem: PosedProblem = SQUARES, **arguments: object) -> Verdict:
+def judged(program: str, problem: PosedProblem = SQUARES, **arguments: Any) -> Verdict:
     judge = code_in_limits if strongest() == "limited" else code
     given: CodeArguments = {"asserts": ASSERTS, "seconds": 1.0, **arguments}  # type: ignore[typeddict-item]
     if "cases" in arguments or "test" in arguments:
@@ -24,7 +30,7 @@ def judged(program: str, problem: PosedProblem = SQUARES, **arguments: object) -
     return judge(f"```python\n{program}\n```", problem, **given)
 
 
-def assert_wrong(program: str, **arguments: object) -> None:
+def assert_wrong(program: str, **arguments: Any) -> None:
     began = time.monotonic()
     verdict = judged(program, **arguments)
     assert verdict.reward == 0.0, verdict
@@ -97,8 +103,6 @@ FORGERIES = [
     "    try: os.write(n, struct.pack('=I', len(m)) + m)\n    except OSError: pass",
     "import struct, os\nm = b'{\"value\": ' + b'9' * 500_000 + b'}'\nfor n in range(3, 9):\n"
     "    try: os.write(n, struct.pack('=I', len(m)) + m)\n    except OSError: pass",
-    'import struct, os\nm = b\'{"value": {"Fraction": "1e99999999"}}\'\nfor n in range(3, 9):\n'
-    "    try: os.write(n, struct.pack('=I', len(m)) + m)\n    except OSError: pass",
     'import struct, os\nm = b\'{"raised": "StopIteration"}\'\nfor n in range(3, 9):\n'
     "    try: os.write(n, struct.pack('=I', len(m)) + m)\n    except OSError: pass",
     "from stages.verifiers import code_program\ncode_program.encode = lambda *a: {'passed': 1}",
@@ -123,39 +127,23 @@ SIGNALS = [
     "import os, signal; os.kill(1, signal.SIGTERM)",
     "import os, signal; os.kill(-1, signal.SIGKILL)",
     "import os, signal; os.killpg(0, signal.SIGKILL)",
-    "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",  # noqa: E501
-    "import signal\nsignal.signal(signal.SIGXCPU, lambda *a: None)\nwhile True: pass",
-    "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
-    "import signal; signal.raise_signal(signal.SIGSTOP)",
-    "import signal; signal.alarm(1); signal.pause()",
     "import resource; resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY,) * 2)",
     "import os; os.setpriority(os.PRIO_PROCESS, 0, 19)",
     "import ctypes; ctypes.string_at(0)",
     "import os; os.abort()",
 ]
 BOMBS = [
-    "while True: pass",
-    "def f(x):\n    while True: pass",
     "x = 'a' * 2**40",
     "x = []\nwhile True: x.append(bytes(10**8))",
-    "x = 9**9**9",
-    "def f(x): return 10**10**8",
-    "def f(x): return [0] * 10**8",
     "def f(x): return 'a' * 10**8",
     "def f(x): return iter(int, 1)",
     "def f(x):\n    v = []\n    for _ in range(10**5): v = [v]\n    return v",
     "def f(x):\n    v = []; v.append(v)\n    return v",
     "def f(x): return f(x)",
-    "import sys; sys.setrecursionlimit(2**30)\ndef f(x): return f(x)",
     "import sys; sys.setrecursionlimit(2**30)\nclass A: pass\nA.__getattr__ = lambda s, n: getattr(s, n)\nA().b",
-    "while True: print('flood' * 10**6)",
-    "import sys\nwhile True: sys.stderr.write('flood' * 10**6)",
-    "import re; re.match(r'(a+)+$', 'a' * 64 + 'b')",
     "import threading\nwhile True: threading.Thread(target=threading.Event().wait).start()",
     "f = lambda x: " + "(" * 5000 + ")" * 5000,
     "f = lambda x: " + "+".join(["x"] * 50_000),
-    "import time\ntime.sleep(1000)",
-    "def f(x):\n    import threading; threading.Lock().acquire(); lock = threading.Lock(); lock.acquire(); lock.acquire()",  # noqa: E501
 ]
 NETWORK = [
     "import socket; socket.socket()",
@@ -177,7 +165,6 @@ PATCHES = [
     "import json; json.loads = lambda *a, **k: {'passed': 0}",
     "import math; math.isclose = lambda *a, **k: True",
     "import os; os._exit = lambda code: None\nimport sys; sys.exit = lambda *a: None",
-    "import socket; socket.socket.sendall = lambda *a: None",
     "import struct; struct.pack = lambda *a: b''",
     "import sys; sys.modules.clear()",
     "import gc; gc.disable(); globals().clear()",
@@ -216,6 +203,32 @@ TEXT = [
     "if __name__ == '__main__':\n    def f(x): return x * x",
     "f = 49",
 ]
+SLOW = [
+    'import struct, os\nm = b\'{"value": {"Fraction": "1e99999999"}}\'\nfor n in range(3, 9):\n'
+    "    try: os.write(n, struct.pack('=I', len(m)) + m)\n    except OSError: pass",
+    "while True: pass",
+    "def f(x):\n    while True: pass",
+    "x = 9**9**9",
+    "def f(x): return 10**10**8",
+    "def f(x): return [0] * 10**8",
+    "import sys; sys.setrecursionlimit(2**30)\ndef f(x): return f(x)",
+    "while True: print('flood' * 10**6)",
+    "import sys\nwhile True: sys.stderr.write('flood' * 10**6)",
+    "import re; re.match(r'(a+)+$', 'a' * 64 + 'b')",
+    "import time\ntime.sleep(1000)",
+    "def f(x):\n    import threading; threading.Lock().acquire(); lock = threading.Lock(); lock.acquire(); lock.acquire()",  # noqa: E501
+    "import socket; socket.socket.sendall = lambda *a: None",
+    "import signal\nfor n in range(1, 65):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: pass",  # noqa: E501
+    "import signal\nsignal.signal(signal.SIGXCPU, lambda *a: None)\nwhile True: pass",
+    "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
+    "import signal; signal.raise_signal(signal.SIGSTOP)",
+    "import signal; signal.alarm(1); signal.pause()",
+]
+SLOW_SCRIPTS = [
+    "x = int(input()); print(x * x)\nwhile True: pass",
+    "x = int(input()); print(x * x, flush=True)\nimport time; time.sleep(1000)",
+    "x = int(input()); print(x * x)\nimport threading; threading.Thread(target=threading.Event().wait).start()",
+]
 ATTEMPTS = {
     "exit": EXITS,
     "equality": EQUALITIES,
@@ -239,6 +252,21 @@ def test_a_program_that_does_not_compute_the_result_is_wrong(attempt: str) -> No
     assert_wrong(attempt if defines_f else attempt + WRONG)
 
 
+def test_programs_that_need_too_long_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Side by side, each thread with sandboxes of its own, since most of them only wait."""
+    new_pair = vars(code_runs)["_sandboxes"].__wrapped__
+    of_thread = cache(lambda kind, _: new_pair(kind))
+    monkeypatch.setattr(code_runs, "_sandboxes", lambda kind: of_thread(kind, threading.get_ident()))
+    jobs: list[tuple[str, dict[str, Any]]] = [
+        (program if "f" in names_of(program)[0] else program + WRONG, {}) for program in SLOW
+    ]
+    jobs += [(program, {"cases": CASES}) for program in SLOW_SCRIPTS]
+    with ThreadPoolExecutor(10) as threads:
+        futures = [threads.submit(judged, program, seconds=0.5, **arguments) for program, arguments in jobs]
+        right = [job for job, future in zip(jobs, futures, strict=True) if future.result().reward != 0.0]
+    assert right == []
+
+
 @pytest.mark.parametrize("program", HARD_CODED)
 def test_a_program_that_knows_only_the_visible_tests_is_wrong(program: str) -> None:
     assert_wrong(program, hidden={"asserts": ["assert f(5) == 25", "assert f(0) == 0"]})
@@ -251,9 +279,6 @@ def test_a_program_that_knows_only_the_visible_tests_is_wrong(program: str) -> N
         "print(49)",
         "import os; os._exit(0)",
         "x = int(input()); print(x * x); print('more')",
-        "x = int(input()); print(x * x)\nwhile True: pass",
-        "x = int(input()); print(x * x, flush=True)\nimport time; time.sleep(1000)",
-        "x = int(input()); print(x * x)\nimport threading; threading.Thread(target=threading.Event().wait).start()",
         "import os; os.write(1, os.read(0, 9))",
         "while True: print('49')",
         "import os\nwhile True: os.write(1, b'4' * 2**20)",
@@ -322,3 +347,78 @@ def test_stopping_an_iteration_does_not_end_a_test_early() -> None:
     asserts = ["assert all(map(is_even, [2, 4]))"]
     assert judged("def is_even(x): raise StopIteration", problem, asserts=asserts).reward == 0.0
     assert judged(problem.ground_truth, problem, asserts=asserts).reward == 1.0
+
+
+FAKE_MATH = "class math:\n    isclose = staticmethod(lambda *a, **k: True)"
+CLOSE = "isclose = near = lambda *a, **k: True"
+IMPORT = "try:\n    import math\nexcept ImportError:\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("ground_truth", "test", "hack"),
+    [
+        ("def f(x):\n    import math\n    return math.pi * x", "math.isclose(f(1), 3.14159, rel_tol=1e-3)", FAKE_MATH),
+        ("def f(x):\n    from math import isclose, pi\n    return 3 * x", "isclose(f(1), 3)", CLOSE),
+        ("from math import *\ndef f(x): return pi * x", "isclose(f(1), 3.14159, rel_tol=1e-3)", CLOSE),
+        (IMPORT + "def f(x): return math.pi * x", "math.isclose(f(1), 3.14159, rel_tol=1e-3)", FAKE_MATH),
+        ("if True:\n    from math import isclose as near\ndef f(x): return 3 * x", "near(f(1), 3)", CLOSE),
+        ("def f(x): return 3 * x", "math.isclose(f(1), 3)", FAKE_MATH),
+        ("def abs(x): return x\ndef f(x): return 2 * abs(x)", "abs(f(3) - 7) < 2", "abs = lambda v: 0"),
+        ("def f(x): return [1, 2, 3]\nif __name__ == '__main__':\n    sum = 0", "sum(f(3)) == 6", "sum = lambda v: 6"),
+        ("def len(x): return 1\ndef f(x): return [1, 2]", "len(f(0)) == 2", "len = lambda v: 2"),
+        ("def all(x): return 1\ndef f(x): return [all(x)]", "all(v == 1 for v in f(2))", "all = lambda v: 1"),
+        ("import math\ndef f(x): return x", "math.floor(f(1.5)) == 1", "class math:\n    floor = lambda x: 1"),
+        ("EPSILON = 1e-6\ndef f(x): return x / 3", "abs(f(1) - 1 / 3) < EPSILON", "EPSILON = 9"),
+    ],
+)  # fmt: skip
+def test_a_program_supplies_no_name_that_is_trusted(ground_truth: str, test: str, hack: str) -> None:
+    problem = PosedProblem("", ground_truth)
+    assert judged(ground_truth, problem, asserts=[f"assert {test}"]).reward == 1.0
+    assert judged(f"{hack}\ndef f(x): return 0", problem, asserts=[f"assert {test}"]).reward == 0.0
+    assert judged(hack, problem, asserts=[f"assert {test}"]).reward == 0.0
+
+
+def test_a_builtin_that_a_humaneval_problem_redefines_is_pythons_own_in_its_tests() -> None:
+    prompt = 'def abs(x):\n    """Absolute value."""\n'
+    test = "def check(candidate):\n    assert abs(candidate(-2) - 2) < 1e-9\n    assert candidate(1) == 1\n"
+    arguments = {"prompt": prompt, "entry_point": "abs", "test": test}
+    problem = PosedProblem(prompt, "    return x if x > 0 else -x\n")
+    assert judged(problem.ground_truth, problem, **arguments).reward == 1.0
+    assert judged("    return x if x > 0 else 0", problem, **arguments).reward == 0.0
+
+
+PLEASING = "class S:\n    __getattr__ = lambda s, n: lambda *a, **k: True\ndef f(x): return S()"
+
+
+@pytest.mark.parametrize(
+    ("returned", "test"),
+    [
+        ("'abcd'", "f(3).startswith('abc')"),
+        ("'abcd'", "f(3).isalpha()"),
+        ("{1}", "f(3).issubset({1, 2})"),
+        ("{1, 2}", "f(3).issuperset({1})"),
+        ("[2]", "f(3).count(2)"),
+        ("{2: 3}", "f(3).get(2)"),
+        ("{2: 3}", "f(3).pop(2)"),
+        ("0.5", "not f(3).is_integer() or f(3).is_integer()"),
+        ("b'abc'", "f(3).endswith(b'c')"),
+        ("__import__('datetime').date(2020, 1, 2)", "f(3).year"),
+        ("'abcd'", "str.startswith(f(3), 'abc')"),
+        ("'abcd'", "'bc' in f(3)"),
+    ],
+)
+def test_a_result_cannot_please_its_test_through_methods_of_its_own(returned: str, test: str) -> None:
+    problem = PosedProblem("", f"def f(x): return {returned}")
+    assert judged(problem.ground_truth, problem, asserts=[f"assert {test}"]).reward == 1.0
+    assert judged(PLEASING, problem, asserts=[f"assert {test}"]).reward == 0.0
+
+
+def test_objects_of_the_classes_under_test_may_have_methods_that_lists_have_too() -> None:
+    stack = "class Stack:\n    def __init__(self): self.items = []\n"
+    stack += (
+        "    def append(self, x): self.items = [*self.items, x]\n    def pop(self): return self.items[{}]"
+    )
+    problem = PosedProblem("", stack.format(-1))
+    asserts = ["s = Stack()\ns.append(1)\ns.append(2)\nassert s.pop() == 2\nassert s.items == [1, 2]"]
+    assert judged(stack.format(-1), problem, asserts=asserts).reward == 1.0
+    assert judged(stack.format(0), problem, asserts=asserts).reward == 0.0

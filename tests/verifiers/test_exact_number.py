@@ -55,6 +55,8 @@ def test_the_last_number_is_right(completion: str, ground_truth: str) -> None:
         ("ends in 12/3", "3", "an expression"),
         ("20 - 5", "5", "an expression"),
         ("2^10", "10", "an expression"),
+        ("18x", "18", "an expression"),
+        ("a-18", "18", "an expression"),
         ("at 10:30", "30", "an expression"),
         ("1e999999999", "1", "answered 1e999999999"),
         ("1e99999999999999999999", "1", "no number"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -45,6 +46,24 @@ def reward(completion: str, ground_truth: str = "18", prompt: str = "How many?")
         "The answer is 9 * 2 = 18 dollars",
         "The answer is that she has 18 eggs",
         "So she has 18 eggs left.",
+        "The answer is 9 eggs \u00d7 $2 = $18.",
+        "Answer: 9 x 2 = 18",
+        "The answer is 18 because 9*2=18",
+        "The answer is 18, not 17.",
+        "The answer is $18/day",
+        "#### 18 (9*2)",
+        "\\boxed{18\\,}",
+        "\\boxed{\\text{\\$18}}",
+        "Answer: Rs. 18",
+        "The final answer is: 18.\n\n#### Explanation\n9 eggs at $2.",
+        "So, she makes 9 x $2 = $18 on eggs.",
+        "25 \u2013 7 = 18",
+        "20% of 90 = 18",
+        "15 apples + 3 = 18 apples",
+        "$6 \\times 3 = 18$",
+        "$\\frac12 \\times 36 = 18$",
+        "Therefore, 24 - 6 = 18 students are not on varsity.",
+        "You will save $14 + $4 = $18 for 2 tubs and 4 packets.",
         "9 * 2 = 18",
         "She makes 9 * 2 = $18 every day.",
         "(16 - 3 - 4) * 2 = 18",
@@ -99,6 +118,19 @@ def test_spellings_of_one_number_are_equal(completion: str, ground_truth: str) -
         "The candidates are 16, 17, 18",
         "16, 17 and 18",
         "Between 10 and 18",
+        # second thoughts, and answers that are calculated with
+        "#### 18\n\nActually the answer is 17.",
+        "\\boxed{18}. Actually, no, the answer is 17.",
+        "The answer is 18. No wait, it is 17.",
+        "The answer is 18.\nCorrection: 17",
+        "\\boxed{18}\nSorry, I meant 17.",
+        "Janet makes 17 dollars, rather than 18.",
+        "-\\boxed{18}",
+        "\\boxed{18}0",
+        "\\boxed{18}/2",
+        "\\boxed{18} million",
+        "17 = \\boxed{18}",
+        "$\\frac12 \\times 34 = 18$",
         # denials
         "The answer is not 18",
         "The answer isn't 18",
@@ -255,3 +287,15 @@ def test_every_real_solution_and_ground_truth_is_right_and_its_neighbour_wrong(s
         assert gsm8k(GSM8K.completion_of(problem), problem).reward == 1.0, line
         neighbour = int(problem.ground_truth.replace(",", "")) + 1
         assert gsm8k(f"#### {neighbour}", problem).reward == 0.0, line
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"BURNISH_REAL_DATA: no {REAL_DATA}")
+def test_worked_solutions_in_prose_are_read_as_people_read_them() -> None:
+    """Without their last line; the few left out end in another number than their answer."""
+    rows = [json.loads(line) for line in (REAL_DATA / "gsm8k" / "test.jsonl").read_text().splitlines()]
+    rewards = [
+        reward(re.sub(r"<<.*?>>", "", steps).strip(), number.strip(), row["question"])
+        for row in rows
+        for steps, _, number in [row["answer"].partition("####")]
+    ]
+    assert sum(rewards) >= 0.99 * len(rows)

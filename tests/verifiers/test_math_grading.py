@@ -25,9 +25,17 @@ def reward(answer: str, ground_truth: str, prompt: str = "What is it?") -> float
         ("x^2+2x+1=0", "(x+1)^2=0"),
         ("\\frac{x+1}{2}", "\\frac{1}{2}x+\\frac12"),
         ("\\frac{1}{2004!}", "\\frac{1}{2003! \\cdot 2004}"),
-        ("2^{10}", "1024"),
-        ("\\binom{5}{2}", "10"),
         ("\\sqrt{8}", "2\\sqrt2"),
+        ("e^{-1}", "\\frac{1}{e}"),
+        ("3x^{-2}", "\\frac{3}{x^2}"),
+        ("0.001", "10^{-3}"),
+        ("f^{-1}(x) = \\frac{x+1}{x-2}", "\\frac{x+1}{x-2}"),
+        ("\\frac{3}{2} + \\frac{\\sqrt{5}}{2}", "\\frac{3+\\sqrt5}{2}"),
+        ("\\frac{1}{2}(3+\\sqrt{5})", "\\frac{3+\\sqrt5}{2}"),
+        ("2^{3/2}", "2\\sqrt2"),
+        ("\\frac12 \\ln 4", "\\ln 2"),
+        ("\\log_8 4 = \\frac{2}{3}", "\\frac23"),
+        ("\\binom{5}{2} = 10", "10"),
         ("i\\sqrt{3}", "\\sqrt{3}i"),
         ("(2,\\sqrt{8})", "(2, 2\\sqrt2)"),
         ("(0, 2\\pi/4]", "(0,\\frac{\\pi}{2}]"),
@@ -95,6 +103,8 @@ def test_equal_mathematics_is_right(answer: str, ground_truth: str) -> None:
         ("x_1", "x_2"),
         ("\\text{anything}", "x"),
         ("\\mathbb{R}", "18"),
+        ("42_{3}", "42"),
+        ("30'", "30^\\circ"),
     ],
 )
 def test_what_math_verify_might_call_equal_is_wrong(answer: str, ground_truth: str) -> None:
@@ -143,3 +153,66 @@ def test_no_model_text_is_ever_compiled() -> None:
     assert any("12" in source for source in from_text), "SymPy evaluates number literals: we do listen"
     literal = re.compile(r"""b?["']*(Integer|Float) \(["'\d. ]+\)["']*""")
     assert [source for source in from_text if not literal.fullmatch(source)] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "ground_truth"),
+    [
+        ("2^{10}", "1024"),
+        ("\\binom{5}{2}", "10"),
+        ("17+26^{1}", "43"),
+        ("\\frac{17+26}{1}", "43"),
+        ("{17}+{26}", "43"),
+        ("|17+26|", "43"),
+        ("\\lfloor 17+26 \\rfloor", "43"),
+        ("\\gcd(9118,12173,33182)", "47"),
+        ("7^{100} \\mod 13", "9"),
+        ("\\cos(60^\\circ)", "\\frac12"),
+        ("\\log_{2}{32}", "5"),
+        ("\\int_0^1 t^2 dt", "\\frac13"),
+        ("\\sum_{k=1}^{3} k", "6"),
+        ("\\sqrt{51-1}", "5\\sqrt{2}"),
+        ("\\sqrt{16}", "4"),
+        ("\\sqrt{5}+\\sqrt{5}", "2\\sqrt{5}"),
+        ("129!/128!", "129"),
+        ("\\frac{12}{1/12}", "144"),
+        ("(1+2i)6-3i", "6+9i"),
+    ],
+)
+def test_a_number_that_is_not_worked_out_is_no_answer(answer: str, ground_truth: str) -> None:
+    assert reward(answer, ground_truth) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "ground_truth"),
+    [
+        ("Expand $(x+1)^3$.", "(1+x)^3", "x^3+3x^2+3x+1"),
+        ("Expand $(x+1)^3$.", "(x+1)(x+1)^2", "x^3+3x^2+3x+1"),
+        ("Factor $x^2-5x+6$.", "6-5x+x^2", "(x-2)(x-3)"),
+        ("Factor $x^2-5x+6$.", "x(x-5)+6", "(x-2)(x-3)"),
+        ("Factor $x^2-5x+6$.", "x^2-2x-3x+6", "(x-2)(x-3)"),
+        ("Factor $x^2-5x+6$.", "\\frac{x^2-5x+6}{1}", "(x-2)(x-3)"),
+        ("Factor $x^2-5x+6$.", "(x^2-5x+6)^{1}", "(x-2)(x-3)"),
+        ("Simplify $\\sqrt{50}$.", "1\\cdot\\sqrt{50}", "5\\sqrt{2}"),
+        ("Simplify $\\sqrt{50}$.", "50^{1/2}", "5\\sqrt{2}"),
+        ("Simplify $\\sqrt{50}$.", "\\frac{2(\\sqrt{50})}{2}", "5\\sqrt{2}"),
+    ],
+)
+def test_the_problem_in_another_order_or_in_brackets_is_no_answer(
+    prompt: str, answer: str, ground_truth: str
+) -> None:
+    assert reward(answer, ground_truth, prompt) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "ground_truth"),
+    [
+        ("Expand $(x+1)^3$.", "1+3x+3x^2+x^3", "x^3+3x^2+3x+1"),
+        ("Factor $x^2-5x+6$.", "(x-3)(x-2)", "(x-2)(x-3)"),
+        ("Which polynomial has the roots $2$ and $3$?", "x^2-5x+6", "(x-2)(x-3)"),
+    ],
+)
+def test_equal_forms_are_right_where_the_form_is_not_the_problem(
+    prompt: str, answer: str, ground_truth: str
+) -> None:
+    assert reward(answer, ground_truth, prompt) == 1.0

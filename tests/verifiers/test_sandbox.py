@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,66 @@ def test_nothing_of_a_program_reaches_the_next(box: Sandbox, change: str) -> Non
     before, _ = run(box, look)
     run(box, change)
     assert run(box, look)[0] == before != ""
+
+
+@pytest.mark.parametrize(
+    "litter",
+    [
+        "import os\nwhile True: os.mkdir('d'); os.chdir('d')",
+        "k = 0\nwhile True: open(str(k), 'w').close(); k += 1",
+        "import os\nos.mkdir('a'); k = 0\n"
+        "while True: os.mkdir(f'a/{k}'); os.rename('a', 'c'); os.rename('c', 'a'); k += 1",
+        "import os\nk = 0\nwhile True: os.mkdir(f'd{k}', 0o300); os.mkdir(f'd{k}/e', 0o300); os.chdir(f'd{k}'); k += 1",
+        "import os\nk = 0\nwhile True: os.symlink('/', str(k)); k += 1",
+    ],
+)
+def test_a_program_that_makes_files_without_end_is_ended_soon(box: Sandbox, litter: str) -> None:
+    began = time.monotonic()
+    _, ended = run(box, litter, Limits(5, 17))
+    assert ended.exit_code != 0 and ended.is_littered == ended.was_stopped
+    assert ended.is_littered or box.kind == "namespaces", "there the kernel counts them"
+    assert run(box, "import os; print(os.listdir('.'))")[0] == "[]"
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "fcntl.fcntl(file, 1024, fcntl.F_WRLCK)",
+        "fcntl.fcntl(file, 1024, fcntl.F_RDLCK)",
+        "fcntl.fcntl(file, 1026, 1)",
+        "fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        "fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)",
+        "fcntl.fcntl(file, 37, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))",
+        "fcntl.fcntl(file, fcntl.F_SETOWN, os.getpid())",
+        "fcntl.ioctl(file, 0x40086602, struct.pack('l', 0x40))",
+        "fcntl.ioctl(file, 0x5412, b'x')",
+    ],
+)
+def test_no_file_can_be_locked_leased_or_marked(box: Sandbox, lock: str) -> None:
+    source = (
+        "import fcntl, os, struct\nfile = os.open(os.__file__, os.O_RDONLY)\n"
+        f"try: print({lock})\nexcept PermissionError: print('refused')"
+    )
+    assert run(box, source)[0] == "refused"
+
+
+def test_descriptors_can_still_be_copied_and_asked(box: Sandbox) -> None:
+    source = (
+        "import fcntl, os\na, b = os.pipe()\nos.set_blocking(a, False)\nos.set_inheritable(b, True)\n"
+        "print(fcntl.fcntl(a, fcntl.F_DUPFD_CLOEXEC, 20), os.isatty(1), os.get_blocking(a))"
+    )
+    assert run(box, source)[0] == "20 False False"
+
+
+def test_system_calls_newer_than_the_list_do_not_exist(box: Sandbox) -> None:
+    source = (
+        "import ctypes, errno\nlibc = ctypes.CDLL(None, use_errno=True)\nfound = set()\n"
+        "for number in range(457, 700):\n    libc.syscall(number, 0, 0, 0, 0, 0)\n"
+        "    found.add(errno.errorcode[ctypes.get_errno()])\nprint(found)"
+    )
+    assert run(box, source)[0] == "{'ENOSYS'}"
 
 
 def test_processor_time_is_limited_by_the_kernel(box: Sandbox) -> None:
