@@ -145,7 +145,7 @@ def _wrong_letters(subject: Subject) -> Iterator[tuple[str, str]]:
     yield "the other of two letters", f"The answer is ({other}) or ({letter})."
     yield from _stated(subject, {"one of two letters in its form": f"{letter} or {other}"})
     yield "the right letter denied", f"The answer is not ({letter})."
-    yield "the right letter, then another", f"The answer is ({letter}). No, the answer is ({other})."
+    yield "the right letter, then another", f"The answer is ({letter}). No, it is ({other})."
     if (completion := subject.state(other)) is not None:
         yield "the right letter taken back", f"First I took it for {letter}.\n{completion}"
 

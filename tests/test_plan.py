@@ -325,6 +325,8 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "max_false_positives": 0.1,
         "max_failures": 0.1,
         "max_scripted_reward": 0.1,
+        "max_verdict_seconds": 1.0,
+        "seconds": 60,
         "on_findings": "warn",
     },
     stage_configs.BaseModelConfig: {

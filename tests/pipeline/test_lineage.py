@@ -19,7 +19,7 @@ from tests.pipeline.conftest import World
 from tests.pipeline.shell import Outcome, Shell
 
 ROW = 5
-UNTOUCHED = {"calls", "held_out", "base", "base.evaluate"}
+UNTOUCHED = {"calls", "audit", "held_out", "base", "base.evaluate"}
 """What a withdrawn toss cannot change."""
 
 
@@ -68,7 +68,8 @@ def test_every_stage_names_the_versions_it_was_made_from(world: World):
     made = {stage: world.ledger.find_by_stage("coin", stage)[-1] for stage in coin.NODES}
     for stage, parents in {
         "sft": [("base", "start"), ("base", "base"), ("tosses", "rows")],
-        "sft_check": [("sft", "start"), ("base", "base"), ("calls", "rows")],
+        "audit": [("calls", "rows")],
+        "sft_check": [("sft", "start"), ("base", "base"), ("audit", "rows")],
         "preferences": [("sft_check", "rows")],
         "dpo": [("sft", "start"), ("base", "base"), ("preferences", "rows")],
         "band": [("dpo_check", "rows")],

@@ -62,7 +62,7 @@ def test_set_and_until_run_the_changed_stage_and_stop_there(world: World, shell:
     assert shell.run(*change).code == 0
     run, states = newest(world)
     assert states == {
-        **dict.fromkeys(["base", "tosses", "calls", "sft", "sft_check", "preferences"], "reused"),
+        **dict.fromkeys(["base", "tosses", "calls", "audit", "sft", "sft_check", "preferences"], "reused"),
         "dpo": "done",
     }
     ran = {step["name"] for step in plan if step["action"] == "run"}

@@ -7,13 +7,16 @@ NUMBER = re.compile(
     r"(?:(?<![\w)\]}])[-+])?"
     r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
 )
-OPERATOR_BEFORE = re.compile(r"\d(?:[:.]|\s?[-+*/^]\s?)$")
+OPERATOR_BEFORE = re.compile(r"(?:\d[:.]|(?:\d|(?<![A-Za-z])[A-Za-z])\s?[-+*/^]\s?)$")
+VARIABLE_BEHIND = re.compile(r"(?<=\d)[xyzni](?![A-Za-z])")
 
 
 def exact_number(completion: str, ground_truth: str) -> float:
-    """A number that ends an expression, as in `3+632`, is no answer."""
+    """A number that ends an expression, as in `3+632` or `632x`, is no answer."""
     numbers = list(NUMBER.finditer(completion))
     if not numbers or OPERATOR_BEFORE.search(completion[: numbers[-1].start()]):
+        return 0.0
+    if VARIABLE_BEHIND.match(completion, numbers[-1].end()):
         return 0.0
     return float(Decimal(numbers[-1][0].replace(",", "")) == Decimal(ground_truth))
 
