@@ -74,7 +74,7 @@ class VerifierPool:
 
     def _judged(self, submissions: Sequence[Submission]) -> list[Outcome]:
         outcomes = [self._quick(submission) for submission in submissions]
-        for name, positions in self._for_models(submissions).items():
+        for name, positions in self._for_models(submissions, outcomes).items():
             answers = self._models.ask(name, [submissions[position] for position in positions])
             for position, answer in zip(positions, answers, strict=True):
                 outcomes[position] = answer
@@ -87,10 +87,12 @@ class VerifierPool:
                 outcomes[position] = answer
         return [outcome for outcome in outcomes if outcome is not None]
 
-    def _for_models(self, submissions: Sequence[Submission]) -> dict[str, list[int]]:
+    def _for_models(
+        self, submissions: Sequence[Submission], outcomes: Sequence[Outcome | None]
+    ) -> dict[str, list[int]]:
         asked: dict[str, list[int]] = defaultdict(list)
-        for position, submission in enumerate(submissions if self.catalog.models else ()):
-            if submission.verifier in self.catalog.models:
+        for position, submission in enumerate(submissions):
+            if outcomes[position] is None and submission.verifier in self.catalog.models:
                 asked[submission.verifier].append(position)
         return asked
 

@@ -68,5 +68,4 @@ _ODDITIES: dict[str, Callable[[], Any]] = {
 ODD = Verifier(
     thorough="tests.verifiers.odd_verifiers:odd", arguments=Place, cpu_seconds=0.3, wall_seconds=2.0
 )
-ABSENT = Verifier(thorough="tests.verifiers.odd_verifiers:nothing")
 NO_RECORD = odd

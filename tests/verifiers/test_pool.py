@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from data_contracts.errors import GroundTruthError, RecipeError, SandboxError, StageError
+from data_contracts.model_verifiers import JudgeSettings
 from stages.verdicts import VerdictCounter
 from stages.verifiers.catalog import Catalog
 from stages.verifiers.pool import VerifierPool
@@ -151,6 +152,22 @@ def test_a_composite_is_judged_by_its_terms_wherever_they_run(pool: VerifierPool
     assert ask("18", gate="nothing").fault is not None
     unread = pool.verify(Submission("composite", '{"terms": []}', "18", "", "18"))
     assert unread.fault is not None
+
+
+def test_a_completion_beyond_all_measure_is_not_even_shown_to_a_judge() -> None:
+    judge = JudgeSettings(
+        url="http://127.0.0.1:9/",
+        model="m",
+        rubric="r",
+        max_calls=1,
+        max_total_tokens=1,
+        max_seconds_per_call=1,
+    )
+    with VerifierPool(Catalog({"judged": judge}), num_workers=1) as pool:
+        outcome = pool.verify(Submission("judged", "{}", "x" * 400_001, "", ""))
+        unreachable = pool.verify(Submission("judged", "{}", "x", "", ""))
+    assert _reason(outcome) == "the completion has 400,001 characters, more than 400,000"
+    assert unreachable.verdict is None
 
 
 def test_threads_share_a_pool(pool: VerifierPool) -> None:
