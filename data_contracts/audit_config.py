@@ -52,8 +52,13 @@ class AuditConfig(Config):
     max_scripted_reward: float = Field(default=0.3, ge=0, le=1)
     """Mean training reward of a scripted policy above which its metric must be at least half as high."""
 
-    max_verdict_seconds: float = Field(default=2.0, gt=0)
-    """What 99 of 100 verdicts may take at most. A reward model or a judge may take longer."""
+    max_scripted_metric: Fraction = 0.9
+    """Share of problems that a policy which knows nothing of the task, such as always the most common answer, may
+    be right on."""
+
+    max_verdict_seconds: float = Field(default=1.0, gt=0)
+    """What 99 of 100 verdicts may take at most: less than the time after which a verifier is stopped and its reward
+    is 0. A reward model or a judge may take longer."""
 
     seconds: float = Field(default=600.0, gt=0)
     """Time that the questions about one verifier may take. What is left then is not asked, which is a finding."""

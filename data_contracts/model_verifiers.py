@@ -54,11 +54,13 @@ class JudgeSettings(Config):
     """A SQLite file; None keeps verdicts for this process only."""
 
     max_calls: int = Field(gt=0)
+    """Of one stage, each time it runs; calls that fail and calls again count."""
+
     max_total_tokens: int = Field(gt=0)
-    """Of requests and replies together. The call that crosses it is the last."""
+    """Of requests and replies together. The calls under way when it is crossed, at most 8, are the last."""
 
     max_seconds_per_call: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Also the longest wait that a busy server may ask for."""
+    """From the connection to the last byte. Also the longest wait that a busy server may ask for."""
 
     max_characters: int = Field(default=20_000, gt=0)
     """Of a completion; longer ones get reward 0 unread."""

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from data_contracts.vocabulary import Config, Weight
+from data_contracts.vocabulary import Config
 
 PROBLEM_VERIFIER = "problem"
 """The name that stands for the verifier each problem names."""
@@ -15,9 +15,13 @@ Combination: TypeAlias = Literal["gate", "sum", "product", "min"]
 class RewardTerm(Config):
     """One verifier's share in a reward."""
 
-    weight: Weight = 1.0
+    weight: float = Field(default=1.0, gt=0, le=1e6)
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the verifier. Where the problem names the same verifier, its own are used."""
+
+    order: int = Field(default=0, ge=0)
+    """Its place among the terms, as they are written: the first decides with `gate`. Kept as a number, since a
+    mapping that was stored as JSON may come back in another order."""
 
 
 def _as_terms(value: Any) -> Any:
@@ -25,14 +29,28 @@ def _as_terms(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list):
+        if len(set(map(str, value))) < len(value):
+            raise ValueError(f"{value} names a verifier twice; give a weight instead: {{name: 2}}")
         value = dict.fromkeys(map(str, value), 1.0)
     if isinstance(value, dict):
+        terms = [
+            (name, {"weight": term} if isinstance(term, int | float) else term)
+            for name, term in value.items()
+        ]
         return {
-            name: {"weight": term} if isinstance(term, int | float) else term for name, term in value.items()
+            name: {"order": number, **term} if isinstance(term, dict) else term
+            for number, (name, term) in enumerate(terms)
         }
     return value
 
 
+def _in_order(terms: dict[str, RewardTerm]) -> dict[str, RewardTerm]:
+    return dict(sorted(terms.items(), key=lambda item: item[1].order))
+
+
 Rewards: TypeAlias = Annotated[
-    dict[str, RewardTerm], BeforeValidator(_as_terms), Field(min_length=1, validate_default=True)
+    dict[str, RewardTerm],
+    BeforeValidator(_as_terms),
+    AfterValidator(_in_order),
+    Field(min_length=1, validate_default=True),
 ]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+_REASON_CHARACTERS = 4_000
+
 
 @dataclass(frozen=True, slots=True)
 class PosedProblem:
@@ -16,7 +18,11 @@ class PosedProblem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reward` lies in [0, 1]; `reason` is for people; `parts` are a verifier's named components."""
+    """`reward` lies in [0, 1]; `reason` is for people; `parts` are a verifier's named components.
+
+    A reason may quote anything, so it is cut to 4,000 characters, and halves of surrogate pairs, which no file of
+    rows can hold, become question marks.
+    """
 
     reward: float
     reason: str
@@ -25,3 +31,5 @@ class Verdict:
     def __post_init__(self) -> None:
         if not 0.0 <= self.reward <= 1.0:  # also refuses nan
             raise ValueError(f"a reward lies in [0, 1], this verifier gave {self.reward}")
+        reason = self.reason[:_REASON_CHARACTERS].encode(errors="replace").decode()
+        object.__setattr__(self, "reason", reason)

@@ -49,6 +49,8 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     write_training_rows(job, mixed, fits)
     too_long = f"problems with prompts over {config.max_prompt_length} tokens"
     notes = dropped_note(len(problems) - len(kept), len(problems), too_long)
+    if absent := sorted(config.source_weights.keys() - {problem["source"] for problem in kept}):
+        notes.append(f"source_weights names {', '.join(absent)}, which no problem comes from")
     prompts_per_round = config.prompts_per_step * config.steps_per_generation
     require_enough_rows(len(kept), prompts_per_round, "problems", notes)
     micro_batch = micro_batch_size(rows_per_step(config), tokens_per_row(config), job.run)

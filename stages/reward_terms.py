@@ -29,7 +29,11 @@ def reward_submissions(
 
 
 def judged_by(problem: Row, verifier: str, catalog: Catalog, arguments: Mapping[str, Any]) -> Row:
-    """The problem put to another verifier: with its own arguments where this one takes all of them, and these."""
+    """The problem put to another verifier: with its own arguments where this one takes all of them, and these.
+
+    Raises DataError for arguments that the problem's own verifier does not take.
+    """
+    catalog.arguments(problem["verifier"], problem["arguments"])
     own = json.loads(problem["arguments"])
     if not own.keys() <= catalog.find(verifier).arguments.__annotations__.keys():
         own = {}

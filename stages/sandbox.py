@@ -47,6 +47,9 @@ class Limits:
     """Rounded up to whole seconds, which is what the kernel counts."""
 
     wall_seconds: float
+    waiting_seconds: float | None = None
+    """Wall time beyond SHARED_BY times the processor time used: one that computes may share its processor."""
+
     memory_bytes: int = 2**30
     file_bytes: int = 4 * 2**20
     """The largest file, and so the longest output."""
@@ -64,7 +67,7 @@ class Ended:
     """It had not ended when its wall seconds were over or `stop` was called."""
 
     is_out_of_time: bool
-    """Its wall seconds were over."""
+    """Its wall or waiting seconds were over."""
 
     is_littered: bool
     """It made more files and folders than the scratch folder may hold."""
@@ -127,7 +130,7 @@ class Sandbox:
         return Ended(**answer)
 
     def stop(self) -> Ended:
-        """End the job now, if it has not ended."""
+        """End the job, unless it ends by itself at once, as one does that has just lost whom it served."""
         self._control.send(b"stop")
         return self.wait()
 
@@ -213,7 +216,9 @@ def _bubblewrap(modules: Sequence[str]) -> list[str]:
         path = Path(*module.split(".")).with_suffix(".py")
         if (_PROJECT / path).exists():
             options += ["--ro-bind", str(_PROJECT / path), str(_INSIDE / path)]
-    return [*options, "--size", str(SCRATCH_BYTES), "--tmpfs", str(_SCRATCH), "--chdir", "/", "--"]
+    # Its root is a file system in memory: writable, and without a limit, unless that is said of it last.
+    scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs", str(_SCRATCH)]
+    return [*options, *scratch, "--remount-ro", "/", "--chdir", "/", "--"]
 
 
 def _shown(path: Path) -> list[str]:

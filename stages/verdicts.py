@@ -41,9 +41,9 @@ class VerdictCounter:
         self.asked += len(outcomes)
         return outcomes
 
-    def require_few_failures(self) -> None:
-        """Raise StageError when more than one per cent of the verdicts could not be had."""
-        require_few_failures(self.asked, self.failed, self._last_failure)
+    def require_few_failures(self, expected: int = 0) -> None:
+        """Raise StageError when more than one per cent of the verdicts, had or still expected, cannot be had."""
+        require_few_failures(max(self.asked, expected), self.failed, self._last_failure)
 
 
 def require_few_failures(asked: int, failed: int, last_failure: str) -> None:

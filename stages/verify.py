@@ -81,8 +81,8 @@ def verify_model(job: StageJob, config: VerifyConfig) -> StageResult:
                         "top_p": config.top_p,
                     }
                 )
+        counter.require_few_failures(len(problems) * config.samples)
         progress.report(counter.asked, len(problems) * config.samples, _running(rollouts))
-    counter.require_few_failures()
     metrics = {**summarise(rollouts, config.samples), **_compare(job, rollouts)}
     notes = [f"{counter.failed} completions without a verdict left out"] if counter.failed else []
     return write_rows(job, pa.Table.from_pylist(rollouts, schema=ROLLOUT_SCHEMA), metrics, notes)

@@ -15,6 +15,7 @@ _AROUND = 60
 _LINE = 400
 _HEDGE = re.compile(
     r"\b(?:or|not|either|neither|nor|maybe|perhaps|possibly|probably|unless|except|cannot|wrong|incorrect|doubt|alternatively)\b"
+    r"|\b(?:less|more|fewer|greater|larger|smaller)\s+than(?=[\s$\\*]*\d)"
     r"|n['\u2019]t\b",
     re.IGNORECASE,
 )
@@ -36,6 +37,19 @@ _DENIED_AFTER = re.compile(
   | [ \t$*.,;:!?)\]}\\]* (?: and/ )? or [ ] (?! equivalently | in\ words | [^.\n]{0,12} \\boxed )
     """,
     re.IGNORECASE | re.VERBOSE,
+)
+_LEAVES_OPEN = re.compile(
+    r"(?:\bor(?:\ (?:maybe|perhaps|possibly|probably|even|is\ it|was\ it))?|\d[\u2013\u2014]|\bbetween\ \S{1,20}\ and"
+    r"|(?:\A|\n)\W{0,5}\d[\d.,]{0,20}\ to"
+    r"|(?:(?:\b(?:is|are|be)|['\u2019]s)\ (?:\w{1,20}\ )?|(?:\A|\n)\W{0,5})"
+    r"(?:less|more|fewer|greater|larger|smaller)\ than)"
+    r"[\s$*(\[:\\]*\Z",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[,;:]\s|\b(?:so|then|therefore|thus|but|because)\b(?<!anything but)", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"\b(?:not|nor|never|cannot|unless|except|other\ than|anything\ but)\b|n['\u2019]t\b|\u2260|\\neq?\b",
+    re.IGNORECASE,
 )
 _SECOND_THOUGHT = re.compile(
     r"""
@@ -72,6 +86,19 @@ _CONTRAST = re.compile(
     r"(?<=[\w$)}])(?:,\s*|\s+\(|\s+)(?:not|rather\s+than|instead\s+of)\s+\\?\$?-?\d[\d.,]*\$?\)?\W*\Z",
     re.IGNORECASE,
 )
+_PURCHASE = re.compile(
+    r"(?<=\d)(?=[*\s]{1,4}(?:(?:per|an?|each|every|daily|total|in|dollars|day|week|month|year|hour)\s){0,4}"
+    r"(?:for|from|by)\s(?:[a-z']+\s){0,4}\d[\d,]*(?:\s(?!and\b|so\b|but\b|left\b|he\b|she\b|they\b|it\b)[a-z]+){1,4}"
+    r"(?:\s(?:he|she|they|it)\s[a-z]+)?(?:\s(?:at|for)\s\\?\$?\d[\d.]*\s(?:each|apiece|(?:per|an?)\s[a-z]+))?\W*\Z)",
+    re.IGNORECASE,
+)
+"""What was given for an amount of money."""
+_ASIDE = re.compile(
+    r"\s+(?:\([^()=]*[A-Za-z]{3}[^()=]*\)|(?:because|since)\s[^=<>]{1,60}[<>][^=<>]{1,60})\W*\Z",
+    re.IGNORECASE,
+)
+_DIGIT = re.compile(r"\d")
+_MONEY_END = re.compile(r"[$\u20ac\u00a3]\s?\d[\d,]*(?:\.\d+)?\Z")
 _DOLLAR_END = re.compile(r"\$(?!\d)")
 _REMARK = re.compile(
     r",?\s+(?:which|because|since|obtained|where\s+we|as\s+(?:desired|required|expected|wanted|needed))\b"
@@ -85,6 +112,17 @@ def is_denied(text: str, start: int, end: int) -> bool:
     before = _SENTENCE_END.split(text[max(0, start - _AROUND) : start])[-1]
     after = text[end : end + _AROUND]
     return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
+
+
+def is_left_open(text: str, start: int) -> bool:
+    """The number at `start` is the second of two, or a bound: 17 or 18, between 17 and 18, is less than 18."""
+    return _LEAVES_OPEN.search(text[max(0, start - _AROUND) : start]) is not None
+
+
+def is_negated(text: str, start: int) -> bool:
+    """The clause that leads up to `start` is negative: "she does not make 18", but not "it is not 17, it is 18"."""
+    before = _SENTENCE_END.split(text[max(0, start - _LINE) : start])[-1]
+    return _NEGATED.search(_CLAUSE.split(before)[-1]) is not None
 
 
 def is_taken_back(text: str, end: int) -> bool:
@@ -136,6 +174,16 @@ def is_hedged(answer: str, *, is_list: bool = False) -> bool:
 def without_contrast(sentence: str) -> str:
     """`18, not 17` says 18."""
     return _CONTRAST.sub("", sentence)
+
+
+def without_explanation(sentence: str) -> str:
+    """`She makes $18 for 9 eggs at $2 each` says $18, and so do `18 (9 pairs)` and `18 because 18 > 17`."""
+    aside = _ASIDE.search(sentence)
+    if aside and not is_hedged(aside[0]) and _DIGIT.search(sentence, 0, aside.start()):
+        sentence = sentence[: aside.start()]
+    bought = _PURCHASE.search(sentence)
+    is_money = bought is not None and _MONEY_END.search(sentence, 0, bought.start())
+    return sentence[: bought.start()] if bought and is_money else sentence
 
 
 def without_remark(answer: str) -> str:

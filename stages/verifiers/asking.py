@@ -3,6 +3,7 @@
 They are no functions of their input alone, and say so: everything else in this folder is.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.errors import DataError, StageError
 from data_contracts.model_verifiers import JudgeSettings, ModelVerifier, RewardModelSettings
+from data_contracts.verdict import Verdict
 from stages.verifiers.submission import Outcome, Submission
 
 if TYPE_CHECKING:
@@ -24,17 +26,19 @@ class ModelVerifiers:
 
     def __init__(self, settings: Mapping[str, ModelVerifier]) -> None:
         self._settings = settings
+        self._lock = threading.Lock()
         self._judges: dict[str, Judge] = {}
         self._reward_models: dict[str, RewardModel] = {}
 
     def ask(self, name: str, submissions: Sequence[Submission]) -> list[Outcome]:
-        """One outcome each. Raises StageError where a reward model cannot be loaded or gives no number."""
+        """One outcome each. Raises RecipeError for a reward model or a cache that cannot be opened."""
         settings = self._settings[name]
         if isinstance(settings, JudgeSettings):
             judge = self._judge(name, settings)
             with ThreadPoolExecutor(_CALLS_AT_ONCE) as threads:
                 return list(threads.map(lambda submission: _asked(judge, submission), submissions))
-        return _scored(self._reward_model(name, settings), submissions)
+        with self._lock:  # a tokenizer serves one thread at a time
+            return _scored(self._reward_model(name, settings), submissions)
 
     def close(self) -> None:
         for judge in self._judges.values():
@@ -44,7 +48,10 @@ class ModelVerifiers:
     def _judge(self, name: str, settings: JudgeSettings) -> "Judge":
         from stages.verifiers.judge import Judge
 
-        return self._judges.setdefault(name, Judge(settings))
+        with self._lock:  # a second one would have a budget of its own
+            if name not in self._judges:
+                self._judges[name] = Judge(settings)
+            return self._judges[name]
 
     def _reward_model(self, name: str, settings: RewardModelSettings) -> "RewardModel":
         from stages.verifiers.reward_model import RewardModel
@@ -65,11 +72,12 @@ def _asked(judge: "Judge", submission: Submission) -> Outcome:
 
 def _scored(model: "RewardModel", submissions: Sequence[Submission]) -> list[Outcome]:
     began = time.perf_counter()
-    try:
-        verdicts = model.score_all(
-            [each.prompt for each in submissions], [each.completion for each in submissions]
-        )
-    except DataError as fault:
-        return [Outcome(None, 0.0, fault.found, fault)] * len(submissions)
+    scored = model.score_all([each.prompt for each in submissions], [each.completion for each in submissions])
     seconds = (time.perf_counter() - began) / max(1, len(submissions))
-    return [Outcome(verdict, seconds) for verdict in verdicts]
+    return [_outcome(each, seconds) for each in scored]
+
+
+def _outcome(scored: Verdict | DataError | StageError, seconds: float) -> Outcome:
+    if isinstance(scored, Verdict):
+        return Outcome(scored, seconds)
+    return Outcome(None, seconds, scored.found, scored if isinstance(scored, DataError) else None)

@@ -12,12 +12,12 @@ from typing_extensions import TypedDict
 from data_contracts.errors import DataError
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.sandbox import SandboxKind, require_strong
-from stages.verifiers.code_completion import in_fence, programs_in
+from stages.verifiers.code_completion import has_fences, in_fence, programs_in
 from stages.verifiers.code_plan import Case, HiddenTests, TestPlan, plan_asserts, plan_check
 from stages.verifiers.code_runs import Outcome, Program, run_calls, run_cases
 from stages.verifiers.verifier import Verifier
 
-_SECONDS = 5.0
+_SECONDS = 4.0
 _FORMS = ("test", "test_list", "asserts", "cases")
 
 
@@ -45,8 +45,8 @@ class CodeArguments(TypedDict):
     reward: NotRequired[Literal["all", "fraction"]]
     """1 for all tests or nothing, or the share of visible tests passed. A hidden test that fails is 0 in both."""
 
-    seconds: NotRequired[Annotated[float, Field(gt=0, le=10)]]
-    """Processor time of a case, or of all asserts together, rounded up to whole seconds."""
+    seconds: NotRequired[Annotated[float, Field(gt=0, le=60)]]
+    """Processor time of the program in all its tests together; default 4. It may sleep for 4 s besides."""
 
 
 def code(completion: str, problem: PosedProblem, **arguments: Unpack[CodeArguments]) -> Verdict:
@@ -98,7 +98,7 @@ def _judge(completion: str, problem: PosedProblem, arguments: CodeArguments, kin
     if not blocks:
         return Verdict(0.0, "no program in completion")
     names = tuple(plan.names.values()) if plan else ()
-    program = Program(blocks, arguments.get("prompt", ""), names)
+    program = Program(blocks, arguments.get("prompt", ""), names, not has_fences(completion))
     seconds = arguments.get("seconds", _SECONDS)
     stops_early = arguments.get("reward", "all") == "all"
     if plan is not None:

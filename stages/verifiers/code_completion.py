@@ -10,6 +10,7 @@ import re
 from stages.verifiers.reading import after_thinking
 
 _FENCE = re.compile(r"`{3,}|~{3,}")
+_QUOTE = re.compile(r"[ ]{0,3}>[ ]?")
 _PYTHON = re.compile(r"[{.\s]*(?:python|py)[\d.]*(?![\w-])")
 
 
@@ -24,17 +25,27 @@ def programs_in(completion: str) -> tuple[str, ...]:
     return tuple(block.lstrip("\ufeff") for block in found if block.strip())
 
 
+def has_fences(completion: str) -> bool:
+    return bool(_blocks(after_thinking(completion)))
+
+
 def in_fence(program: str) -> str:
     """A completion whose program is this."""
     return f"```python\n{program}\n```"
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
-    """The mark and content of every fenced block; one that is never closed reaches to the end."""
+    """The mark and content of every fenced block; one that is never closed reaches to the end.
+
+    A block that opens in a quotation (section 5.1) is quoted as a whole.
+    """
     blocks: list[tuple[str, str]] = []
     opened: tuple[int, str, str] | None = None
     lines = list[str]()
-    for line in text.split("\n"):
+    is_quoted = False
+    for written in text.split("\n"):
+        is_quoted = is_quoted if opened else _QUOTE.match(written) is not None
+        line = _QUOTE.sub("", written, count=1) if is_quoted else written
         if opened is None:
             opened, lines = _opening(line), []
             continue

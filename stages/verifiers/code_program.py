@@ -77,8 +77,9 @@ def _read(payload: int) -> dict[str, Any]:
         return json.load(file)
 
 
-def _compiled(blocks: Sequence[str], prompt: str, names: Sequence[str]) -> CodeType:
-    return compile(program_of(blocks, prompt, names), f"<{_NAME}>", "exec", dont_inherit=True)
+def _compiled(blocks: Sequence[str], prompt: str, names: Sequence[str], is_among_words: bool) -> CodeType:
+    program = program_of(blocks, prompt, names, is_among_words)
+    return compile(program, f"<{_NAME}>", "exec", dont_inherit=True)
 
 
 def _execute(code: CodeType, module: ModuleType) -> None:

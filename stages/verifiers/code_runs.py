@@ -16,7 +16,9 @@ from dataclasses import asdict, dataclass
 from functools import cache
 
 from stages.sandbox import Ended, Limits, Sandbox, SandboxKind
+from stages.sandbox_entry import SHARED_BY
 from stages.verifiers.code_plan import Case, TestPlan
+from stages.verifiers.code_tests import GONE
 
 USUAL_MODULES = (
     *(
@@ -38,6 +40,7 @@ USUAL_MODULES = (
 
 _OURS = (
     "stages.verifiers.code_values",
+    "stages.verifiers.code_prose",
     "stages.verifiers.code_source",
     "stages.verifiers.code_program",
     "stages.verifiers.code_tests",
@@ -50,7 +53,11 @@ _SERVE, _SCRIPT, _TESTS = (
 _TEST_SECONDS = 10.0
 """Processor time of the tests' own work on what the program returned."""
 
-_ALL_CASES_SECONDS = 60.0
+_WAITING_SECONDS = 4.0
+"""How long a program may sleep, in all its tests together, or wait for the tests' own work."""
+
+_START_SECONDS = 0.1
+"""The same, for each case: a process has to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,9 @@ class Program:
     names: tuple[str, ...] = ()
     """What the program should define."""
 
+    is_among_words: bool = False
+    """The only block is a whole completion without fences."""
+
 
 def run_calls(
     kind: SandboxKind, program: Program, plan: TestPlan, seconds: float, stops_early: bool
@@ -87,7 +97,9 @@ def run_calls(
         results = _file(stack, b"")
         wall_seconds = _wall_seconds(seconds)
         for_program.start(
-            _SERVE, [_payload(stack, program), theirs.fileno()], Limits(seconds, wall_seconds + 1)
+            _SERVE,
+            [_payload(stack, program), theirs.fileno()],
+            Limits(seconds, wall_seconds + 1, _WAITING_SECONDS),
         )
         theirs.close()
         for_tests.start(
@@ -104,19 +116,25 @@ def run_calls(
 def run_cases(
     kind: SandboxKind, program: Program, cases: Sequence[Case], seconds: float, stops_early: bool
 ) -> Outcome:
-    """The program as a script, once a case, with `seconds` of processor time for each."""
+    """The program as a script, once a case, with `seconds` of processor time for all of them."""
     sandbox, _ = _sandboxes(kind)
-    deadline = time.monotonic() + _ALL_CASES_SECONDS
-    passed, reason = set[int](), ""
+    deadline = time.monotonic() + _wall_seconds(seconds)
+    passed, reason, left_seconds, waiting_seconds = set[int](), "", seconds, _WAITING_SECONDS
     for number, case in enumerate(cases):
-        if time.monotonic() > deadline:
-            reason = reason or f"all cases together took longer than {_ALL_CASES_SECONDS:g} s"
+        deadline += _START_SECONDS
+        began = time.monotonic()
+        if min(left_seconds, waiting_seconds, deadline - began) <= 0:
+            reason = reason or f"the first {number} of {len(cases)} cases together took too long"
             break
         with ExitStack() as stack:
             stdout = _file(stack, b"")
             files = [_payload(stack, program), _file(stack, case["stdin"].encode(errors="replace")), stdout]
-            sandbox.start(_SCRIPT, files, Limits(seconds, _wall_seconds(seconds)))
+            sandbox.start(_SCRIPT, files, Limits(left_seconds, deadline - began, waiting_seconds))
             ended = sandbox.wait()
+            left_seconds -= ended.cpu_seconds
+            waiting_seconds -= max(
+                0.0, time.monotonic() - began - SHARED_BY * ended.cpu_seconds - _START_SECONDS
+            )
             is_right = _lines(_content(stdout)) == _lines(case["stdout"].encode(errors="replace"))
             if is_right and ended.exit_code == 0:
                 passed.add(number)
@@ -153,7 +171,7 @@ def _outcome(plan: TestPlan, results: str, tests: Ended, end: str) -> Outcome:
             case {"fault": why}:
                 fault = why
             case {"stopped": why}:
-                reason = reason or f"{why}; {end}"
+                reason = reason or (f"{why}; {end}" if why == GONE else why)
             case other:
                 raise ValueError(f"the tests' process wrote {other}")
     if not reason and not (has_ended and len(passed) == len(plan.units)):
@@ -175,8 +193,8 @@ def _end(ended: Ended, seconds: float) -> str:
 
 
 def _wall_seconds(seconds: float) -> float:
-    """Enough for a program that shares its processor with two others, and bounded for one that sleeps."""
-    return 3 * seconds + 2
+    """The most there is, for a program whose processor others want too."""
+    return SHARED_BY * seconds + 2
 
 
 def _payload(stack: ExitStack, program: Program) -> int:

@@ -9,8 +9,9 @@ import builtins
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import CodeType, TracebackType
 from typing import Any, Self, cast
 
@@ -18,6 +19,17 @@ from stages.verifiers.code_values import PLAIN_ATTRIBUTES, MessageError, decode,
 
 UNIT = "_burnish_unit"
 """What `code_plan` calls the guard around each test."""
+
+GONE = "the program ended"
+"""Whoever watches the program's process can say how."""
+
+
+_OPERATORS = frozenset(
+    {name for cls in (int, float, list, dict, set) for name in dir(cls) if name.startswith("__")}
+    - set(dir(object))
+    | {"__str__", "__repr__", "__format__"}
+)
+"""Of built-in values. Never a comparison, which all objects have: one that is equal to everything would pass."""
 
 
 class _ProgramGoneError(BaseException):
@@ -99,7 +111,7 @@ class _Calls:
 
     channel: socket.socket
     attributes: frozenset[str]
-    """What classes of the ground truth call as built-in values call theirs."""
+    """What classes of the ground truth define: names that built-in values have too, and operators."""
 
     def ready(self) -> None:
         """The program has run; what it raised meanwhile is the failure of every test."""
@@ -118,23 +130,25 @@ class _Calls:
         try:
             send(self.channel, {"act": act, "values": encode(list(values), _number_of)})
         except OSError:
-            raise _ProgramGoneError("the program ended") from None
+            raise _ProgramGoneError(GONE) from None
         return self._result(may_stop=act == "next")
 
     def _result(self, may_stop: bool = False) -> Any:
         try:
             answer = receive(self.channel)
             if answer is None:
-                raise _ProgramGoneError("the program ended")
+                raise _ProgramGoneError(GONE)
             if "raised" not in answer:
                 return decode(answer.get("value"), self._stand_in)
             error = _exception(answer["raised"], may_stop)
-        except (MessageError, OSError) as fault:
+        except OSError:
+            raise _ProgramGoneError(GONE) from None
+        except MessageError as fault:
             raise _ProgramGoneError(f"the program answered with {fault}") from fault
         raise error
 
     def _stand_in(self, kind: str, number: int) -> object:
-        return _Items(self, number) if kind == "iterator" else _Object(self, number)
+        return _Items(self, number) if kind == "iterator" else _class_with(self.attributes)(self, number)
 
 
 class _Object:
@@ -161,6 +175,21 @@ class _Object:
 
     def __setattr__(self, name: str, value: object) -> None:
         self._calls.ask("set", self, name, value)
+
+
+@cache
+def _class_with(attributes: frozenset[str]) -> type[_Object]:
+    """Stand-ins that know the operators among these: Python looks for those in the class only."""
+    operators = {name: _operator(name) for name in _OPERATORS & attributes}
+    return type("_Object", (_Object,), {"__slots__": (), **operators})
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    def operate(stand_in: _Object, *values: object) -> Any:
+        calls: _Calls = object.__getattribute__(stand_in, "_calls")
+        return calls.ask("get", stand_in, name)(*values)
+
+    return operate
 
 
 class _Items(_Object, Iterator[Any]):

@@ -1,8 +1,9 @@
 """The arithmetic equalities in a text, found in one pass: `2 + 3 = 5`, `$5 x 3 = $15`, `<<5*3=15>>`, a = b = c.
 
-A side counts only when it is certainly all of what was written. Where a word, a unit or a variable cuts a
-formula (`5 apples + 3 = 8`, `half of 6 + 2 = 5`, `2x + 3 = 9`), the cut side is unreadable: prose is not
-arithmetic, and a wrong guess would punish right work.
+A side counts only when it is certainly all of what was written. Where a word, units or a variable cut a formula
+(`1 hour + 30 minutes = 90 minutes`, `half of 6 + 2 = 5`, `2x + 3 = 9`), the cut side is unreadable: prose is not
+arithmetic, and a wrong guess would punish right work. One unit from first to last, as in `5 eggs + 3 eggs = 8 eggs`,
+cuts nothing.
 """
 
 import re
@@ -48,6 +49,8 @@ _CUTTING = frozenset("\u00b2\u00b3\u00b9\u2070\u2074\u2075\u2076\u00b1\u221a\u00
 _DENOMINATOR = re.compile(r"/[0-9]")
 _FRACTION = re.compile(r" ?\(?\$?[0-9]{1,9}/[0-9]")
 
+_GOES_ON = re.compile(r"[ ]?([-+*/=\u00d7\u00f7\u2212])(?![-=>])")
+
 Side = tuple[Token, ...] | None
 """One side of an equality; None where it is unreadable."""
 
@@ -84,6 +87,9 @@ class _Chain:
     before: str = "line"
     """What the side follows: a line's beginning, an equals sign, a word or a gap."""
 
+    unit: str = ""
+    """A word behind an operand of the first side; the chain is none unless it ends with that word."""
+
     is_cut: bool = False
     line_ended: bool = False
 
@@ -96,13 +102,13 @@ class _Chain:
         self.sides.append(None if self.is_cut or not tokens else tuple(tokens))
         self.tokens, self.open_at, self.is_cut = [], [], False
 
-    def ended(self, before: str) -> Iterator[list[Side]]:
+    def ended(self, before: str, unit: str = "") -> Iterator[list[Side]]:
         """The chain, if it is one. A parenthesis still open has begun a remark: `= 8 (eight apples)`."""
-        if self.sides:
+        if self.sides and self.unit in ("", unit):
             self.close_side(self.tokens[: self.open_at[0]] if self.open_at else self.tokens)
             yield self.sides
         self.sides, self.tokens, self.open_at = [], [], []
-        self.before, self.is_cut = before, False
+        self.before, self.unit, self.is_cut = before, "", False
 
 
 def _take(chain: _Chain, kind: str, match: re.Match[str]) -> Iterator[list[Side]]:
@@ -160,14 +166,24 @@ def _take_word(chain: _Chain, match: re.Match[str]) -> Iterator[list[Side]]:
     if word == "of" and is_share and not chain.sides:
         chain.add("*")
         return
+    unit = word.removesuffix("s") if _ends_operand(chain) and word not in _SCALES | _BEFORE_PART else ""
+    goes_on = _GOES_ON.match(match.string, match.end())
+    if unit and goes_on and (unit == chain.unit or _may_begin_unit(chain, before=goes_on[1])):
+        chain.unit = unit
+        return
     is_attached = bool(chain.tokens) and match.string[match.start() - 1] in "0123456789)"
     is_mixed_number = (
         word == "and" and _ends_operand(chain) and bool(_FRACTION.match(match.string, match.end()))
     )
     chain.is_cut |= is_attached or is_mixed_number or word in _SCALES or word == "of"
-    yield from chain.ended(before="word")
+    yield from chain.ended(before="word", unit=unit)
     is_function = match.string[match.end() : match.end() + 1] in ("(", "{", "[", "^")
     chain.is_cut = is_function or is_mixed_number or word in _BEFORE_PART or match.lastgroup == "times"
+
+
+def _may_begin_unit(chain: _Chain, before: str) -> bool:
+    """Only in a first side with an operation, before or behind the word: `Drop 8 degrees = 2 - 8` is prose."""
+    return not (chain.unit or chain.sides) and (before != "=" or not _OPERATORS.isdisjoint(chain.tokens))
 
 
 def _take_symbol(chain: _Chain, symbol: Token, match: re.Match[str]) -> None:

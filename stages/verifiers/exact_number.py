@@ -1,7 +1,11 @@
-"""Reward 1 when the last number after the thinking is the ground truth, to the last digit."""
+"""Reward 1 when the last number after the thinking is the ground truth, to the last digit.
+
+A number that is denied, or offered as the second of two, is no answer.
+"""
 
 from data_contracts.errors import GroundTruthError
 from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.around_answer import is_denied, is_left_open, is_negated
 from stages.verifiers.reading import after_thinking, exact_value, last_number, shortened
 from stages.verifiers.verifier import Verifier
 
@@ -15,7 +19,8 @@ def exact_number(completion: str, problem: PosedProblem) -> Verdict:
             "a number such as 18, -1,200 or 0.25",
             "Fix the row, or name the verifier math for it.",
         )
-    written = last_number(after_thinking(completion))
+    text = after_thinking(completion)
+    written = last_number(text)
     if written is None:
         return Verdict(0.0, "no number in completion")
     answer = exact_value(written)
@@ -23,6 +28,9 @@ def exact_number(completion: str, problem: PosedProblem) -> Verdict:
         return Verdict(0.0, f"ends in {shortened(written)}, which is an expression and no number")
     if answer != expected:
         return Verdict(0.0, f"answered {shortened(written)}, expected {shortened(problem.ground_truth)}")
+    start = text.rindex(written)
+    if is_denied(text, start, start + len(written)) or is_negated(text, start) or is_left_open(text, start):
+        return Verdict(0.0, f"denies {shortened(written)} or offers another beside it")
     return Verdict(1.0, "exact match")
 
 

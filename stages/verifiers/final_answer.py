@@ -24,6 +24,7 @@ _ANNOUNCEMENT = re.compile(
     r"""
     \#{4} (?! [^\d$\\\n]{0,80}\n\s{0,9}\S )  # one in words, with text below it, is a heading
     | \bfinal\s+answer[*_]{0,2}[ \t]*\n
+    | <answer> (?= [\s\S]{1,300}?</answer> )
     | \b(?:answers?|final\s+(?:result|total|value|number))[*_]{0,2}\s{0,3}
       (?: : | (?: is | are | equals | (?:must|should|would)\s+be )\b
               (?![ ](?:correct|right|verified|reasonable|consistent)\b) )
@@ -34,6 +35,12 @@ _LEAD_IN = re.compile(r"(?:\b(?:final|answer|the|is|so|thus|therefore|hence)\b|[
 """Worked examples in a prompt announce their answers in the same words as the policy does."""
 
 _SENTENCE_END = re.compile(r"(?<!\\)(?<!\bRs)(?<!\bi\.e)(?<!\be\.g)[.!?](?=[\s*_]|$)|\n")
+_RULES = re.compile(r"(?:[ \t\n:*_}]|-{3,}[ \t]*\n)*")
+_FORMULA = re.compile(
+    r"[^\n.]{0,80}?\\begin\{([a-z]+)\}.*?\\end\{\1\}|\$[^$\n]{1,200}\$(?=[\s.*_,;]|\Z)", re.DOTALL
+)
+"""Stops and line breaks in it end no sentence."""
+
 _STATEMENT = re.compile(r"[A-Za-z$)}\]]\s+(?:is|are|equals)[ ]+", re.IGNORECASE)
 _FILLER = re.compile(
     r"\s*(?:(?:therefore|thus|hence|then|so|now|exactly|simply|just|clearly|indeed|only|obviously|precisely"
@@ -135,13 +142,14 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _announced_by(match: re.Match[str], text: str) -> Found:
-    region = text[match.end() : match.end() + _ANNOUNCED_CHARACTERS]
-    bare = region.lstrip(" \t\n:*_")
+    region = text[match.end() : match.end() + _ANNOUNCED_CHARACTERS].partition("</answer>")[0]
+    bare = _RULES.sub("", region, count=1)
     bare = bare[filler.end() :] if (filler := _FILLER.match(bare)) else bare
     start = match.end() + len(region) - len(bare)
     for opening, closing in ((r"\[", r"\]"), ("$$", "$$")):
         if bare.startswith(opening) and (size := bare.find(closing, 2)) > 0:
             return Found(bare[2:size], match.start(), start + size + 2)
-    end = _SENTENCE_END.search(bare)
+    formula = _FORMULA.match(bare)
+    end = _SENTENCE_END.search(bare, formula.end() if formula else 0)
     answer = bare[: end.start()] if end else bare
     return Found(without_remark(answer), match.start(), start + len(answer))

@@ -24,8 +24,8 @@ from stages.verifiers.ifeval_answer import Answer, answers
 from stages.verifiers.reading import after_thinking, shortened
 from stages.verifiers.verifier import NoArguments, Verifier
 
-IsInLanguage: TypeAlias = Callable[[str, str], bool]
-"""(text, code of a language) -> whether all of the text is in it."""
+IsInLanguage: TypeAlias = Callable[[str, str, str], bool]
+"""(text, code of a language, what the text must quote) -> whether all of the text is in it, but for the quotation."""
 
 
 @with_config(extra="forbid")
@@ -103,9 +103,10 @@ def judged(
     constraints = _constraints(arguments["instruction_id_list"], arguments["kwargs"])
     readings = list(answers(after_thinking(completion), loose=arguments.get("loose", False)))
     wants_all = arguments.get("reward", "all") == "all"
+    quoted = next((text for each in constraints if (text := each.arguments.get("prompt_to_repeat"))), "")
     outcomes: dict[str, bool | None] = dict.fromkeys(each.part for each in constraints)
     for each in sorted(constraints, key=lambda each: each.kind.language is None):
-        outcomes[each.part] = _is_met(each, readings, is_in_language)
+        outcomes[each.part] = _is_met(each, readings, is_in_language, quoted)
         if outcomes[each.part] is None and not wants_all:
             return None
     parts = {part: float(met) for part, met in outcomes.items() if met is not None}
@@ -121,7 +122,7 @@ def judged(
 
 
 def _is_met(
-    constraint: _Constraint, readings: Sequence[Answer], is_in_language: IsInLanguage | None
+    constraint: _Constraint, readings: Sequence[Answer], is_in_language: IsInLanguage | None, quoted: str
 ) -> bool | None:
     kind = constraint.kind
     fitting = (each for each in readings if kind.holds(each, **constraint.arguments))
@@ -130,7 +131,7 @@ def _is_met(
     if is_in_language is None:
         return None if any(True for _ in fitting) else False
     language = kind.language(constraint.arguments)
-    return any(is_in_language(each.text, language) for each in fitting)
+    return any(is_in_language(each.text, language, quoted) for each in fitting)
 
 
 def _constraints(names: Sequence[str], kwargs: Sequence[Mapping[str, Any] | None]) -> list[_Constraint]:

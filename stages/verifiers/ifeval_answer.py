@@ -76,6 +76,11 @@ def without_marks(text: str) -> str:
     return text.translate(dict.fromkeys(marks)) if marks else text
 
 
+def is_mostly_latin(text: str) -> bool:
+    """By its letters, which may all be a few."""
+    return text.isascii() or 2 * len(_LATIN.findall(text)) >= sum(map(str.isalpha, text))
+
+
 def without_lookalikes(text: str) -> str:
     """Mostly Latin text with its Cyrillic and Greek lookalikes made Latin; other text as it is."""
     if text.isascii() or len(_CYRILLIC_OR_GREEK.findall(text)) > len(_LATIN.findall(text)):

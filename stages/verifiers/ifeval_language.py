@@ -7,7 +7,8 @@ samples tend to, and is faster.
 
 Deliberate differences from the reference implementation: text without a word of any known language is in none (there
 it is in the wanted one); text in capitals is read as lower-case (langdetect skips words in capitals, then guesses);
-no part of some twelve different words may be in another language, since the constraint asks it of the entire answer.
+at most a seventh of the text may stand in parts that are clearly in another language, such as a title or a
+quotation, beside the prompt where another constraint wants it repeated.
 """
 
 from collections import Counter
@@ -38,6 +39,9 @@ _CLEARLY = 0.25
 """Nats per n-gram by which another language must be likelier for such a block to be foreign. Neighbours such as
 Danish and Norwegian lie below."""
 
+_MOST_FOREIGN = 0.15
+"""Of all n-grams, those in foreign blocks: room for a title or a quotation, not for an answer."""
+
 _SMOOTHING = Detector.ALPHA_DEFAULT / Detector.BASE_FREQ
 
 
@@ -60,15 +64,16 @@ def ifeval_with_languages(
     return verdict
 
 
-def is_in_language(text: str, language: str) -> bool:
-    """Whether `language` is the likeliest for the text, and no block of it is clearly in another."""
-    whole, known = np.zeros(len(_PROFILES.languages)), 0
-    for block in _blocks(text):
+def is_in_language(text: str, language: str, quoted: str = "") -> bool:
+    """Whether `language` is the likeliest for the text, and little of it but `quoted` is clearly in another."""
+    whole = np.zeros(len(_PROFILES.languages)) + sum(_log_likelihood(block)[0] for block in _blocks(text))
+    known = foreign = 0
+    for block in _blocks(text.replace(quoted, "\n") if quoted else text):
         log_likelihood, count = _log_likelihood(block)
         if count >= _CERTAIN and _lead(log_likelihood, language) < -_CLEARLY * count:
-            return False
-        whole, known = whole + log_likelihood, known + count
-    return known > 0 and _lead(whole, language) >= 0
+            foreign += count
+        known += count
+    return known > 0 and foreign <= _MOST_FOREIGN * known and _lead(whole, language) >= 0
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -91,8 +96,9 @@ def _lead(log_likelihood: NDArray[np.float64], language: str) -> float:
     return round(float(lead), 6)  # beyond the noise of floating point, which differs between machines
 
 
+@lru_cache(maxsize=64)
 def _log_likelihood(text: str) -> tuple[NDArray[np.float64], int]:
-    """One number for each language, and how many n-grams they rest on."""
+    """One number for each language, and how many n-grams they rest on. Loose readings share most blocks."""
     ngrams = _ngrams(_words(text))
     rows = np.fromiter(map(_PROFILES.row_of.get, ngrams, repeat(-1)), int, len(ngrams))
     counts = np.fromiter(ngrams.values(), float, len(ngrams))

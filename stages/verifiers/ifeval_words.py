@@ -4,7 +4,8 @@ Keywords and letters count wherever they occur, inside longer words too, and ign
 implementation; but as text, where that takes them for regular expressions. Deliberate differences from it,
 besides those of ifeval.py: a combining mark does not end a word; runs of `_` are no words; a sentence, as
 Punkt finds it (Kiss & Strunk 2006, the English model of NLTK), has a letter or digit in it; a contraction such
-as DON'T is one word in capitals; commas of all scripts are commas; forbidden words are found behind lookalikes.
+as DON'T is one word in capitals; in Latin text the
+commas of other scripts are commas too; forbidden words are found behind lookalikes.
 """
 
 import re
@@ -15,6 +16,7 @@ from punkt import PunktSentenceTokenizer, load_model
 from stages.verifiers.ifeval_answer import (
     Answer,
     as_seen,
+    is_mostly_latin,
     says_something,
     without_lookalikes,
     without_marks,
@@ -68,10 +70,7 @@ def has_num_words(answer: Answer, *, num_words: int, relation: Relation) -> bool
 
 
 def has_num_sentences(answer: Answer, *, num_sentences: int, relation: Relation) -> bool:
-    """Splits only text with enough ends of sentences, since that is the work."""
-    if len(_END.findall(answer.text)) + 1 < num_sentences:
-        return relation == "less than"
-    return _compares(_num_sentences(answer.text), relation, num_sentences)
+    return _compares(_num_sentences(answer.text, num_sentences), relation, num_sentences)
 
 
 def has_num_capital_words(answer: Answer, *, capital_frequency: int, capital_relation: Relation) -> bool:
@@ -95,28 +94,41 @@ def is_in_lowercase(answer: Answer) -> bool:
 
 
 def has_no_comma(answer: Answer) -> bool:
-    return _COMMAS.isdisjoint(answer.plain)
+    """Latin text has no comma of another script either, which would only stand in for its own."""
+    return "," not in answer.text and (not is_mostly_latin(answer.plain) or _COMMAS.isdisjoint(answer.plain))
 
 
 def _compares(count: int, relation: Relation, threshold: int) -> bool:
     return count >= threshold if relation == "at least" else count < threshold
 
 
-def _num_sentences(text: str) -> int:
-    """Punkt decides each end from the words around it, so the undoubted ones part its work, and need none."""
+def _num_sentences(text: str, asked: int) -> int:
+    """How many, or some number on the same side of `asked`: what is certain needs no work.
+
+    Punkt decides each end from the words around it, so the undoubted ones part its work, and need none.
+    """
+    if (most := len(_END.findall(text)) + 1) < asked:
+        return most
+    abbreviations = _splitter().params.abbrev_types
+    ends = [end for end in _PLAIN_END.finditer(text) if end[1].lower() not in abbreviations]
     count = start = 0
-    for end in _PLAIN_END.finditer(text):
-        if end[1].lower() not in _splitter().params.abbrev_types:
-            count += _num_split(text[start : end.end(1) + 1])
-            start = end.end()
+    for num_before, end in enumerate(ends):
+        if count + len(ends) - num_before >= asked:
+            return asked
+        count += _num_split(text[start : end.end(1) + 1])
+        start = end.end()
     return count + _num_split(text[start:])
 
 
 def _num_split(text: str) -> int:
     """One end at most, at the very end, is one sentence."""
     if not _END.search(text, 0, len(text) - 1):
-        return int(says_something(as_seen(text)))
-    return sum(says_something(as_seen(text[start:end])) for start, end in _splitter().span_tokenize(text))
+        return int(_is_said(text))
+    return sum(_is_said(text[start:end]) for start, end in _splitter().span_tokenize(text))
+
+
+def _is_said(text: str) -> bool:
+    return says_something(text if text.isascii() else as_seen(text))
 
 
 @cache

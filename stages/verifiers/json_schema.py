@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MAX_CHARACTERS = 200_000
 _MAX_DIGITS = 100
 _MAX_DEPTH = 32
-_FENCE = re.compile(r"^ {0,3}(```|~~~)[^\n`~]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]{0,8}(`{3,}|~{3,})[^\n`~]*$", re.MULTILINE)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -8,6 +8,7 @@ no substitute for a verifier that computes.
 Verdicts are kept by the hash of the whole request, so that a rerun asks, pays and decides nothing twice.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -16,12 +17,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Self
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data_contracts.errors import StageError
+from data_contracts.errors import RecipeError, StageError
 from data_contracts.model_verifiers import JudgeSettings
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.json_schema import strict_json
@@ -81,28 +83,16 @@ class _ChatCompletion(BaseModel):
 
 
 class Judge:
-    """Threads may share it. Close it, or use it in a `with`."""
+    """Threads may share it. Close it, or use it in a `with`. Raises RecipeError for a cache that is none."""
 
-    def __init__(
-        self,
-        settings: JudgeSettings,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: JudgeSettings, sleep: Callable[[float], None] = time.sleep) -> None:
         self._settings = settings
-        self._sleep, self._clock = sleep, clock
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._num_calls = 0
         self._num_tokens = 0
-        self._cache = sqlite3.connect(
-            settings.cache or ":memory:", check_same_thread=False, isolation_level=None
-        )
-        self._cache.execute(
-            "create table if not exists verdicts (request text primary key, reply text not null)"
-        )
-        self._client = httpx.Client(
-            timeout=settings.max_seconds_per_call, follow_redirects=False, trust_env=False
-        )
+        self._cache = _open_cache(settings.cache)
+        self._trusted = httpx.create_ssl_context(trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +101,6 @@ class Judge:
         self.close()
 
     def close(self) -> None:
-        self._client.close()
         self._cache.close()
 
     def __call__(self, completion: str, problem: PosedProblem) -> Verdict:
@@ -125,12 +114,11 @@ class Judge:
         key = hashlib.sha256(self._settings.url.encode() + b"\n" + request).hexdigest()
         with self._lock:
             kept = self._cache.execute("select reply from verdicts where request = ?", [key]).fetchone()
-        reply = _read_reply(kept[0] if kept else self._ask(request))
+        said = kept[0] if kept else self._ask(request)
+        reply = _read_reply(said)
         if kept is None:
             with self._lock:
-                self._cache.execute(
-                    "insert or ignore into verdicts values (?, ?)", [key, reply.model_dump_json()]
-                )
+                self._cache.execute("insert or ignore into verdicts values (?, ?)", [key, said])
         return Verdict(reply.score / _HIGHEST, f"judge: {shortened(reply.reason)}", {"score": reply.score})
 
     def _ask(self, request: bytes) -> str:
@@ -143,9 +131,9 @@ class Judge:
             document = _ChatCompletion.model_validate_json(body)
         except ValidationError:
             document = None
-        with self._lock:  # a token has at least one byte
-            counted = document.usage.total_tokens if document and document.usage else len(request) + len(body)
-            self._num_tokens += counted
+        self._count_tokens(
+            document.usage.total_tokens if document and document.usage else len(request) + len(body)
+        )
         if document is None:
             raise _no_verdict("gave no chat completion")
         return document.choices[0].message.content
@@ -163,22 +151,34 @@ class Judge:
         return status, body
 
     def _post(self, request: bytes, headers: dict[str, str]) -> tuple[int, float, bytes]:
-        """Status, seconds to wait, body. Size and time of the whole reply are bounded."""
+        """Status, seconds to wait, body. Size and time of the whole exchange are bounded."""
         self._count_call()
-        deadline = self._clock() + self._settings.max_seconds_per_call
-        body = bytearray()
         try:
-            with self._client.stream(
-                "POST", self._settings.url, content=request, headers=headers
-            ) as response:
-                for piece in response.iter_raw():
-                    body += piece
-                    if len(body) > _REPLY_BYTES or self._clock() > deadline:
-                        raise _no_verdict("was too long or too slow")
-        except httpx.HTTPError as error:  # its text may quote a header
+            return asyncio.run(self._exchange(request, headers))
+        except (httpx.HTTPError, TimeoutError) as error:  # its text may quote a header
+            self._count_tokens(len(request))
             raise _no_verdict(f"ended in {type(error).__name__}") from None
+
+    async def _exchange(self, request: bytes, headers: dict[str, str]) -> tuple[int, float, bytes]:
+        """Asynchronous, because only so one limit covers all of it: httpx's own start anew with every byte."""
+        body = bytearray()
+        seconds = self._settings.max_seconds_per_call
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(timeout=seconds, trust_env=False, verify=self._trusted) as client,
+            client.stream("POST", self._settings.url, content=request, headers=headers) as response,
+        ):
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > _REPLY_BYTES:
+                    break
         named = response.headers.get("retry-after", "")
         return response.status_code, float(named) if _SECONDS.fullmatch(named) else 1.0, bytes(body)
+
+    def _count_tokens(self, number: int) -> None:
+        """A server that does not say gets its bytes counted: a token has at least one."""
+        with self._lock:
+            self._num_tokens += number
 
     def _count_call(self) -> None:
         with self._lock:
@@ -202,6 +202,19 @@ class Judge:
                 f"The environment variable {variable} holds no key.", "printable ASCII", f"Set {variable}."
             )
         return {"Authorization": f"Bearer {key}"}
+
+
+def _open_cache(place: Path | None) -> sqlite3.Connection:
+    try:
+        cache = sqlite3.connect(place or ":memory:", check_same_thread=False, isolation_level=None)
+        cache.execute("create table if not exists verdicts (request text primary key, reply text not null)")
+    except sqlite3.Error as error:
+        raise RecipeError(
+            f"The judge's cache {place} cannot be opened: {error}.",
+            "a SQLite file, or a new one in a folder that is there",
+            "Correct `cache` of the verifier.",
+        ) from error
+    return cache
 
 
 def _request(settings: JudgeSettings, answer: str, problem: PosedProblem) -> bytes:

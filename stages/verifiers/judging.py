@@ -1,49 +1,58 @@
 """What a worker process does: imports what verifiers need, and forks to judge.
 
-A process that has to die for its completion costs milliseconds then, and no verdict can leave anything behind for
-the next. Verifiers with processes of their own (`keeps_state`) judge in the worker itself. The worker outlives
-nobody: it ends when the connection closes, when its parent is another process than the one that started it, and,
-while busy, when its CPU seconds are over.
+A process that has to die for its completion costs milliseconds then. What others wrote gets a fork for each
+completion, so that nothing it leaves behind (a changed list, another folder, threads, processes) meets the next. A
+fork speaks to its worker only, over a pipe of its own, so that whatever it writes there is its own verdict or none.
+Verifiers with processes of their own (`keeps_state`) judge in the worker itself.
+
+No process here outlives the one that started it: the kernel sends it a signal then (Linux, prctl(2)).
 """
 
 import ctypes
 import json
 import math
-import mmap
 import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any, NoReturn
 
-from data_contracts.errors import BurnishError, error_document
+from data_contracts.errors import BurnishError, RecipeError, error_document
 from data_contracts.verdict import Verdict
-from stages.verifiers.catalog import Catalog
+from stages.verifiers.catalog import VERIFIERS, Catalog
 from stages.verifiers.submission import Submission
 
 READY = b"ready"
+DEATHS_ALLOWED = 2
+DIED_TWICE = "the verifier's process died twice"
 
 _MEMORY_BYTES = 4 * 2**30
-_IDLE_CHECK_SECONDS = 5.0
 _PR_SET_PDEATHSIG = 1
 
 
-def serve(connection: Connection, parent: int, catalog: Catalog) -> NoReturn:
+def serve(connection: Connection, catalog: Catalog) -> NoReturn:
     """The child's side: answer until nobody is left to ask."""
-    try:
+
+    def place(submission: Submission) -> tuple[bool, bool]:
+        return catalog.find(submission.verifier).keeps_state, submission.verifier in VERIFIERS
+
+    with suppress(EOFError, OSError):  # the parent closed the connection
         connection.send_bytes(READY)
-        while _is_asked(connection, parent):
-            submissions = [Submission(**each) for each in json.loads(connection.recv_bytes())]
-            for keeps_state, part in groupby(
-                submissions, lambda each: catalog.find(each.verifier).keeps_state
-            ):
-                (_answer if keeps_state else _answer_in_forks)(connection, list(part), catalog)
-    except (EOFError, OSError):  # the parent closed the connection
-        pass
+        while True:
+            asked = [Submission(**each) for each in json.loads(connection.recv_bytes())]
+            for (keeps_state, is_ours), part in groupby(asked, place):
+                if keeps_state:
+                    _answer(connection, list(part), catalog)
+                else:
+                    submissions = list(part)
+                    _answer_in_forks(connection, submissions, catalog, len(submissions) if is_ours else 1)
     sys.exit(0)
 
 
@@ -52,34 +61,70 @@ def _answer(connection: Connection, submissions: Sequence[Submission], catalog: 
         connection.send_bytes(_judged(submission, catalog))
 
 
-def _answer_in_forks(connection: Connection, submissions: Sequence[Submission], catalog: Catalog) -> None:
+def _answer_in_forks(
+    connection: Connection, submissions: Sequence[Submission], catalog: Catalog, most_in_one: int
+) -> None:
     """Each verdict over its limit costs a fork, where a new process would have to import everything again."""
     for submission in submissions:
-        catalog.load(submission.verifier)
-    answered = mmap.mmap(-1, 1)
+        with suppress(RecipeError):  # the fork tells
+            catalog.load(submission.verifier)
+    deaths = 0
     while submissions:
-        answered[0] = 0
-        child = os.fork()
-        if child == 0:
-            _die_with_parent()
-            for number, submission in enumerate(submissions, 1):
-                connection.send_bytes(_judged(submission, catalog))
-                answered[0] = number
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        submissions = submissions[answered[0] :]
-        if submissions and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF:
+        part = submissions[:most_in_one]
+        num_answers, status = _judge_in_fork(connection, part, catalog)
+        submissions = submissions[num_answers:]
+        if num_answers == len(part):
+            deaths = 0
+            continue
+        deaths = 1 if num_answers else deaths + 1
+        if status == -signal.SIGPROF:
             limit = catalog.find(submissions[0].verifier).cpu_seconds
-            late = {"verdict": [0.0, f"needed more than {limit:g} s", {}], "seconds": limit}
-            connection.send_bytes(json.dumps(late).encode())
-            submissions = submissions[1:]
-        elif submissions:
-            sys.exit(1)  # whoever asked counts a death
+            answer = {"verdict": [0.0, f"needed more than {limit:g} s", {}], "seconds": limit}
+        elif deaths == DEATHS_ALLOWED:
+            answer = {"failure": DIED_TWICE, "seconds": 0.0}
+        else:
+            continue
+        connection.send_bytes(json.dumps(answer).encode())
+        submissions, deaths = submissions[1:], 0
 
 
-def _die_with_parent() -> None:
-    """The kernel ends this process when the one that forked it ends (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _judge_in_fork(
+    connection: Connection, submissions: Sequence[Submission], catalog: Catalog
+) -> tuple[int, int]:
+    """How many answers came, and the exit code (negative for a signal)."""
+    receiver, sender = Pipe(duplex=False)
+    worker = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:
+            _end_with(worker, signal.SIGKILL)
+            os.setpgid(0, 0)
+            connection.close()
+            for submission in submissions:
+                sender.send_bytes(_judged(submission, catalog))
+        finally:
+            os._exit(0)  # whatever was raised: what the worker registered for its own exit is not run here
+    sender.close()
+    num_answers = 0
+    with receiver:
+        for _ in submissions:
+            try:
+                answer = receiver.recv_bytes()
+            except (EOFError, OSError):  # it is gone
+                break
+            connection.send_bytes(answer)
+            num_answers += 1
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # with what it started itself
+    return num_answers, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _end_with(parent: int, number: signal.Signals) -> None:
+    """Have the kernel send the signal when the thread that started this process ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it ended before that
+        os.kill(os.getpid(), number)
 
 
 def _judged(submission: Submission, catalog: Catalog) -> bytes:
@@ -110,19 +155,18 @@ def _plain(verdict: Any) -> list[Any]:
     return [float(verdict.reward), str(verdict.reason), parts]
 
 
-def _is_asked(connection: Connection, parent: int) -> bool:
-    """False once the parent has gone. A process it forked may keep the connection open for ever."""
-    while not connection.poll(_IDLE_CHECK_SECONDS):
-        if os.getppid() != parent:
-            return False
-    return True
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """With what is registered for exit: sandboxes remove their folders."""
+    sys.exit(0)
 
 
 def _main(descriptor: int, parent: int, catalog: Catalog) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the kernel kills, even where the GIL is held
-    serve(Connection(descriptor), parent, catalog)
+    signal.signal(signal.SIGTERM, _leave)
+    _end_with(parent, signal.SIGTERM)
+    serve(Connection(descriptor), catalog)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ With a maximum alone it is DAPO's soft overlong punishment (arXiv 2503.14476, se
 minimum and maximum equal it pulls towards a target. The whole completion counts, thinking included.
 """
 
+import re
 from typing import Annotated, Literal, Required, Unpack
 
 from pydantic import Field, with_config
@@ -11,9 +12,13 @@ from typing_extensions import TypedDict
 
 from data_contracts.errors import DataError
 from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.ifeval_answer import as_seen
 from stages.verifiers.verifier import Verifier
 
 Count = Annotated[int, Field(ge=0)]
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff][^\w\s]*|[^\s\u3040-\u30ff\u3400-\u9fff]+")
+"""A character of Chinese or Japanese, which write no spaces, or whatever stands between two spaces."""
 
 
 @with_config(extra="forbid")
@@ -57,10 +62,13 @@ def length(completion: str, problem: PosedProblem, **arguments: Unpack[LengthArg
 
 def _lengths(completion: str, unit: str) -> tuple[int, int]:
     """(all there is, what a reader sees of it)."""
-    words = completion.split()
+    seen = as_seen(completion)
     if unit == "words":
-        return len(words), sum(any(map(str.isalnum, word)) for word in words)
-    return len(completion), sum(map(str.isprintable, " ".join(words)))
+        return len(_WORD.findall(completion)), sum(
+            any(map(str.isalnum, word)) for word in _WORD.findall(seen)
+        )
+    num_seen = sum(map(str.isprintable, " ".join(seen.split())))
+    return len(completion), min(len(completion), num_seen)  # one ligature stands for up to 18 characters
 
 
 LENGTH = Verifier(

@@ -11,8 +11,16 @@ from itertools import pairwise
 
 from stages.verifiers.arithmetic_value import arithmetic_value
 from stages.verifiers.around_answer import is_hedged
-from stages.verifiers.math_number import Quantity, read_quantity, same_quantity
-from stages.verifiers.math_structure import Algebra, Structure, all_equal, read_structure, same_structure
+from stages.verifiers.math_number import Quantity, in_base_ten, read_quantity, same_quantity
+from stages.verifiers.math_structure import (
+    Algebra,
+    Structure,
+    all_equal,
+    is_interval,
+    read_inequality,
+    read_structure,
+    same_structure,
+)
 from stages.verifiers.units import read_unit
 
 _MAX_DEPTH = 4
@@ -44,6 +52,15 @@ _NO_NUMBER = re.compile(r"[A-Za-z ,.;:!?'\"()]*")
 _ENCLOSED = re.compile(r"[({]([^(){},]*)[)}]")
 _IN_WORDS = re.compile(r"[0-9:]*[A-Za-z][A-Za-z0-9:]*")
 _NOT_IN_WORDS = re.compile(r"[\s.'\"()]+")
+_ARTICLE = re.compile(r"\A\s*(?:an?|the)\s+(?=[a-z]{3})", re.IGNORECASE)
+_CLOCK = re.compile(r"(?P<time>\d{1,2}:[0-5]\d)(?:\s*(?P<half>[ap])\.?\s?m\.?)?", re.IGNORECASE)
+_SAYING = re.compile(
+    r"\A\\text\s*\{(?![^{}]*\b(?:if|not|unless|whether|when)\b)[^{}]*\b(?:is|are|equals)\s*:?\s*\}\s*(?=[^{}])"
+)
+_MODULUS = re.compile(
+    r"(?P<congruent>\A[a-zA-Z]\s*\\equiv)?(?P<residue>[^=]*?)\s*(?:\\pmod\s*\{?\d+\}?"
+    r"|\\text\s*\{\s*\(?mod (\d+)\)?\s*\}|\(\\b?mod\s*\d+\))"
+)
 _NUMBER_WORDS = {
     word: str(number)
     for number, word in enumerate(
@@ -63,7 +80,7 @@ def same(answer: str, expected: str, algebra: Algebra, depth: int = 0) -> bool |
     answer, expected = _definite(answer), _definite(expected)
     if _in_print(answer) == _in_print(expected):
         return True
-    structure, parts = _structure(expected), _structure(answer)
+    structure, parts = _structures(expected, answer)
     if is_hedged(answer, is_list=structure is not None) and not is_hedged(expected):
         return False
     if structure is not None and parts is not None and depth < _MAX_DEPTH:
@@ -86,6 +103,10 @@ def _same_value(answer: str, expected: str) -> bool | None:
         return same_quantity(answered, quantity)
     if quantity is not None and (_NO_NUMBER.fullmatch(answer) or arithmetic_value(answer) is not None):
         return False
+    times = [_CLOCK.fullmatch(_UPRIGHT.sub(r" \1", side).strip()) for side in (answer, expected)]
+    if times[0] and times[1] and (times[0]["half"] or times[1]["half"]):  # with neither it may be a ratio
+        halves = {time["half"].lower() for time in times if time and time["half"]}
+        return times[0]["time"] == times[1]["time"] and len(halves) == 1
     words = _words(expected)
     return words == _words(answer) if words else None
 
@@ -117,6 +138,9 @@ def _same_sides(answer: list[str], expected: list[str], algebra: Algebra, depth:
 def _may_equal(side: str, expected: str, algebra: Algebra) -> bool | None:
     """On the way to an answer, sums are welcome, and so is what nobody can read."""
     value, quantity = arithmetic_value(side), _quantity(side)
+    wanted = _quantity(expected)
+    if quantity and wanted and quantity.base and wanted.base and quantity.base != wanted.base:
+        return in_base_ten(quantity) == in_base_ten(wanted)
     if value is not None or quantity is not None:
         written = str(value) if quantity is None else side
         return same(written, expected, algebra, _MAX_DEPTH)
@@ -159,6 +183,9 @@ def _definite(expression: str) -> str:
     if approximately:
         exact = exact.strip()
         expression = rounded.strip() if not exact or _is_name(exact) else exact
+    if r"mod" in expression and (modulus := _MODULUS.fullmatch(expression)):
+        expression = modulus["residue"].strip()
+    expression = _SAYING.sub("", expression, count=1)
     return _NAMES_IN_BRACKETS.sub("", _MEMBER.sub("", expression, count=1), count=1)
 
 
@@ -190,13 +217,23 @@ def _structure(expression: str) -> Structure | None:
     return read_structure(upright[1].strip() if upright else expression)
 
 
+def _structures(expected: str, answer: str) -> tuple[Structure | None, Structure | None]:
+    """x > 3 is (3, \\infty) where the other of the two is written so."""
+    structure, parts = _structure(expected), _structure(answer)
+    if is_interval(structure) and not is_interval(parts):
+        parts = read_inequality(answer) or parts
+    elif is_interval(parts) and not is_interval(structure):
+        structure = read_inequality(expected) or structure
+    return structure, parts
+
+
 def _kinds(*structures: Structure | None) -> set[str]:
     return {structure.kind for structure in structures if structure}
 
 
 def _words(expression: str) -> str:
     """Names, days, letters of a choice: in lower case when they are words; empty for anything else."""
-    plain = _UPRIGHT.sub(r"\1", expression)
+    plain = _ARTICLE.sub("", _UPRIGHT.sub(r"\1", expression))
     bare = _NOT_IN_WORDS.sub("", plain)
     if not _IN_WORDS.fullmatch(bare) or not (len(bare) > 2 or plain != expression or bare.isupper()):
         return ""

@@ -77,6 +77,13 @@ def same_quantity(answer: Quantity, expected: Quantity) -> bool:
     return answer.value == expected.value
 
 
+def in_base_ten(quantity: Quantity) -> int | None:
+    """What the digits of a whole number are worth in their base; None where there is no such number."""
+    if quantity.base is None or not 2 <= quantity.base <= 36 or quantity.value.denominator != 1:
+        return None
+    return int(str(quantity.value.numerator), quantity.base)
+
+
 def _base(match: re.Match[str]) -> int | None:
     """-1 for a base that none has: it differs from any other."""
     if match["named_base"]:

@@ -27,12 +27,21 @@ _MAX_PARTS = 24
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|[()\[\]{},;&]", re.DOTALL)
 _OPENING = frozenset(("(", "[", "{", r"\{", r"\langle", r"\begin"))
 _CLOSING = frozenset((")", "]", "}", r"\}", r"\rangle", r"\end"))
-_MATRIX = re.compile(r"\\begin\{[pbv]?matrix\}(.*)\\end\{[pbv]?matrix\}", re.DOTALL)
-_CONJUNCTION = re.compile(r"\\text\s*\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b")
+_MATRIX = re.compile(r"\\begin\{[pb]?matrix\}(.*)\\end\{[pb]?matrix\}", re.DOTALL)
+_CONJUNCTION = re.compile(
+    r"\\text\s*\{\s*(?:,?\s*(?:and|or)|,)\s*\}|\b(?:and|or)\b|\\(?:lor|vee)(?![A-Za-z])"
+)
 _EMPTY_ITEM = re.compile(r",(?:\s*,)+")
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)\b\s*")
 _LONE_PLUS = re.compile(r"(\A|[=(,])\s*\+")
 _DEFINED = re.compile(r"(\\?[A-Za-z]+(?:_\{?\w+\}?)?)\s*=(?!=)")
+_RELATION = re.compile(r"(\\(?:le|ge|ne)(?![A-Za-z])|[<>])")
+_SET_OF_NUMBERS = re.compile(
+    r"\\\{ *(?:[a-z] *)?(?:\\in *)?(?:\\mathbb *\{?R\}? *)?(?:\\mid|:|\|) *(?P<condition>[^|:{}]*)\\\}"
+)
+_ALTERNATIVE = re.compile(r"\\text\s*\{\s*,?\s*or\s*\}|\bor\b|\\(?:lor|vee|cup)(?![A-Za-z])")
+_VARIABLE = re.compile(r"[A-Za-z](?:\([a-z]\))?|\\[a-z]{2,}")
+_TURNED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", r"\ne": r"\ne"}
 _WORD = re.compile(r"(?:\\text\s*\{)?\s*[A-Za-z]{2,}[A-Za-z ]*\}?")
 
 
@@ -60,6 +69,54 @@ def read_structure(expression: str) -> Structure | None:
         rows = [split_outside(row, ("&",)) for row in split_outside(matrix[1], (r"\\",)) if row]
         return Structure("matrix", tuple(cell for row in rows for cell in row), len(rows))
     return _read_brackets(expression)
+
+
+def read_inequality(expression: str) -> Structure | None:
+    r"""The interval or union that it says one variable lies in: [3,\infty) for x \ge 3. None for anything else."""
+    whole = _SET_OF_NUMBERS.fullmatch(expression)
+    clauses = _ALTERNATIVE.split(whole["condition"] if whole else expression)
+    intervals: list[str] = []
+    names: set[str] = set()
+    for clause in clauses[:_MAX_PARTS]:
+        sides = [side.strip() for side in _RELATION.split(clause)]
+        read = _read_clause(sides) if len(sides) in (3, 5) and all(sides) else None
+        if read is None:
+            return None
+        names.add(read[0])
+        intervals += read[1]
+    if len(names) > 1 or len(intervals) > _MAX_PARTS:
+        return None
+    return Structure("cup", tuple(intervals)) if len(intervals) > 1 else _read_brackets(intervals[0])
+
+
+def _read_clause(sides: list[str]) -> tuple[str, list[str]] | None:
+    """The variable, and the intervals it may lie in. `sides` alternate with relations."""
+    if len(sides) == 3 and not _VARIABLE.fullmatch(sides[0]):
+        sides = [sides[2], _TURNED[sides[1]], sides[0]]
+    name = sides[0] if len(sides) == 3 else sides[2]
+    if not _VARIABLE.fullmatch(name):
+        return None
+    if len(sides) == 3:
+        _, relation, bound = sides
+        below, above = rf"(-\infty,{bound}", rf"{bound},\infty)"
+        if relation == r"\ne":
+            return name, [f"{below})", f"({above}"]
+        if relation in (">", r"\ge"):
+            return name, [("(" if relation == ">" else "[") + above]
+        return name, [below + (")" if relation == "<" else "]")]
+    lower, first, _, second, upper = sides
+    if first in (">", r"\ge"):
+        lower, first, second, upper = upper, _TURNED[second], _TURNED[first], lower
+    if not {first, second} <= {"<", r"\le"}:
+        return None
+    return name, [f"{'(' if first == '<' else '['}{lower},{upper}{')' if second == '<' else ']'}"]
+
+
+def is_interval(structure: Structure | None) -> bool:
+    """Or a union of them. (1,2) may be a point too."""
+    return structure is not None and (
+        structure.kind == "cup" or (len(structure.kind) == 2 and len(structure.parts) == 2)
+    )
 
 
 def _read_brackets(expression: str) -> Structure | None:

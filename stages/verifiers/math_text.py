@@ -25,6 +25,7 @@ _GROUPED = re.compile(
 _NOT_A_DIGIT = re.compile(r"\D+")
 _SAME_COMMAND = {
     "leq": "\\le", "geq": "\\ge", "neq": "\\ne", "lbrace": "\\{", "rbrace": "\\}", "lbrack": "[", "rbrack": "]",
+    "lt": "<", "gt": ">", "leqslant": "\\le", "geqslant": "\\ge", "colon": ":",
     "degree": "^\\circ", "$": "$", "%": "%", "emptyset": "\\emptyset", "varnothing": "\\emptyset",
     **dict.fromkeys(("dfrac", "tfrac", "cfrac"), "\\frac"),
     **dict.fromkeys(("mathrm", "mbox", "textnormal", "textrm", "textbf", "mathbf", "textit"), "\\text"),
@@ -33,20 +34,36 @@ _SAME_COMMAND = {
     **dict.fromkeys(("quad", "qquad", "thinspace", ",", ";", ":", " "), " "),
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+|.)\s*", re.DOTALL)
-_ENDING = re.compile(r"(?:[\s.,;:*_]|\\[\\,;:!\s]|\\\Z)+\Z")
+_ENDING = re.compile(
+    r"(?:[\s.,;:*_]|\\[\\,;:!\s]|\\(?:quad|blacksquare|square|checkmark)(?![A-Za-z])|\\\Z)+\Z"
+)
 _BEGINNING = re.compile(r"\A[\s*:_]+")
 _DOLLAR = re.compile(r"(?<!\\)\$")
-_BRACED_CHARACTER = re.compile(r"([\^_])\s*\{(\w|\\circ)\}")
+_MONEY_FORMULA = re.compile(r"\A\$(\$[\d.,]+)\$\Z")
+_BRACED_CHARACTER = re.compile(r"([\^_])\s*\{\s*(\w|\\circ)\s*\}(?!\d)")
 _BARE_MINUS = re.compile(r"\^\s*(-\w)(?!\w)")
 _SHORT_FRACTION = re.compile(
     r"\\frac\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]|\\pi(?![a-zA-Z])))\s*(?:\{([^{}]*)\}|([0-9a-zA-Z]))"
 )
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\[\w\])?\s*(\w)")
 _UNICODE_ROOT = re.compile(r"\u221a\s*(?:(\d+|[a-z])|\(([^()]*)\))")
+_LINE_SPACING = re.compile(r"(?<=\\\\)\s*\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm)\s*\]")
+_COLOR = re.compile(r"\\(?:text)?color\s*\{[A-Za-z]+\}")
+_RATIO = re.compile(r"(?<=\d)\s*\\text\s*\{\s*to\s*\}\s*(?=\d)")
+_ONE_TIMES_I = re.compile(r"(?<![\d.}\w])1(?=\s?i(?![A-Za-z]))")
+_BASED = re.compile(
+    r"(?<![\w}])(?P<open>\()?(?P<numeral>(?:\\text\s*\{[\dA-F]+\}|[\dA-F])+)(?(open)\))"
+    r"(?:\s*_\s*\{?(?P<index>\d{1,2})\}?"
+    r"|\s*\\text\s*\{\s*\(?(?:in\s)?base[- ](?P<name>\d{1,2}|[a-z]+)\)?\s*\}"
+    r"|\s*\\text\s*\{\s*(?:in\s)?base\s*\}\s*(?P<apart>\d{1,2}))(?![\w{])"
+)
+"""A numeral with its base, in brackets, upright or in words: (2516)_8, \\text{A5}_{11}, 2516 base 8."""
+
 _REPEATING = re.compile(r"(?<=[.\d])\\(?:bar|dot)\s*\{")
 _PLAIN_PI = re.compile(r"(?<=\d) ?pi(?![A-Za-z])")
 _UPRIGHT_UNIT = re.compile(r"(?<=[\d+ -])\\text\{([ie])\}")
-_OUTER_BRACES = re.compile(r"\{((?:[^{}]|\{[^{}]*\})*)\}")
+_OUTER_BRACES = re.compile(r"(?P<upright>\\text\s*)?\{(?P<held>(?:[^{}]|\{[^{}]*\})*)\}")
+_UPRIGHT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\s+")
 _WRAPPERS = ((r"\(", r"\)"), (r"\[", r"\]"), ("`", "`"))
 
@@ -57,12 +74,14 @@ def one_spelling(expression: str) -> str:
         return expression
     if not expression.isascii():
         expression = _ascii_signs(expression)
-    bare = _undressed(expression)
+    bare = _undressed(expression).replace("{:}", ":")
     if "\\" not in bare and " " not in bare and "," not in bare and "~" not in bare:
-        bare = _PLAIN_PI.sub(r"\\pi", bare)
+        bare = _PLAIN_PI.sub(r"\\pi", _ONE_TIMES_I.sub("", bare))
+        bare = _BASED.sub(_numeral_with_base, bare) if "_" in bare else bare
         return _without_braces(_BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare)))
-    bare = _GROUPED.sub(_joined, bare)
-    bare = _COMMAND.sub(_same_command, bare).replace("~", " ")
+    bare = _GROUPED.sub(_joined, _COLOR.sub("", _LINE_SPACING.sub("", bare)))
+    bare = _COMMAND.sub(_same_command, bare).replace("~", " ").replace(r"\mathbb R", r"\mathbb{R}")
+    bare = _BASED.sub(_numeral_with_base, _RATIO.sub(":", _ONE_TIMES_I.sub("", bare)))
     bare = _BARE_MINUS.sub(r"^{\1}", _BRACED_CHARACTER.sub(r"\1\2", bare))
     bare = _SHORT_ROOT.sub(r"\\sqrt\1{\2}", bare)
     bare = _SHORT_FRACTION.sub(_braced_fraction, bare)
@@ -71,8 +90,17 @@ def one_spelling(expression: str) -> str:
 
 
 def _without_braces(expression: str) -> str:
+    """Without those around the whole; upright mathematics is as good as any."""
     outer = _OUTER_BRACES.fullmatch(expression)
-    return outer[1].strip() if outer else expression
+    if outer and (not outer["upright"] or "\\" in outer["held"]):
+        return outer["held"].strip()
+    return expression
+
+
+def _numeral_with_base(match: re.Match[str]) -> str:
+    numeral = _UPRIGHT.sub(r"\1", match["numeral"])
+    base = match["index"] or match["name"] or match["apart"]
+    return f"{numeral}_{{{base}}}" if base.isdigit() else f"{numeral}_{{\\text{{{base}}}}}"
 
 
 def _ascii_signs(expression: str) -> str:
@@ -93,6 +121,7 @@ def _ascii_character(character: str) -> str:
 def _undressed(expression: str) -> str:
     """Without what sets it off from a sentence. One dollar is money, two are the ends of a formula."""
     bare = _BEGINNING.sub("", _ENDING.sub("", expression))
+    bare = _MONEY_FORMULA.sub(r"\1", bare)
     if "$" in bare and len(_DOLLAR.findall(bare)) % 2 == 0:
         bare = _ENDING.sub("", _DOLLAR.sub("", bare)).strip()
     for opening, closing in _WRAPPERS:

@@ -1,7 +1,8 @@
 """Reward 1 when the completion commits to the right option, and to no other.
 
 A commitment is a \\boxed{B}, an announcement such as "the answer is (B)" or "I choose B", or, where there is neither, a
-last line that is an option and nothing else, or a verdict such as "B is correct". A second thought after it undoes it.
+last line that is an option and nothing else, a first one with its reasons below, or a verdict such as "B is correct". A
+second thought after it undoes it.
 """
 
 from collections.abc import Mapping

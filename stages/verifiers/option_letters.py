@@ -9,7 +9,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from stages.verifiers.second_thoughts import MENTION, OFFERS_MORE, is_dismissed, is_retracted, sentences
+from stages.verifiers.option_marks import Mark, marks
+from stages.verifiers.second_thoughts import (
+    MENTION,
+    is_dismissed,
+    is_retracted,
+    offered,
+    sentences,
+    without_dismissed,
+    without_remarks,
+)
 
 LETTERS = "ABCDEFGHIJ"
 _LAST_CHARACTERS = 12_000
@@ -22,71 +31,56 @@ _WIDE = {
 }
 """Fullwidth and circled letters are those letters. Cyrillic and Greek lookalikes are other letters: \u0412 is third."""
 _MACRO = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathit|textit|mathsf|bf|rm)\b\s{0,2}")
-_BOX = re.compile(r"\\f?box(?:ed)?\s{0,2}\{")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_LETTER_NEXT = r"""(?= (?:(?:option|choice|letter)\s{1,3})? [\s*_$({\["'`\u2018\u201c]{0,8}
-    (?-i:[A-J]) (?! \w | ['\u2019]\w )"""
-_ANNOUNCED = re.compile(
-    rf"""(?: \banswers? | \b(?:correct|right|best)\s{{1,3}}(?:option|choice|letter) ) [\s*_"'`]{{0,8}}
-    (?: (?:is|are|must\sbe|should\sbe|would\sbe)\b | : | = | [-\u2013\u2014]{_LETTER_NEXT}) ) [\s*_:]{{0,8}}
-    (?: (?:therefore|thus|hence|then|indeed|simply|clearly|obviously|definitely|certainly|exactly)\b ,?\s{{1,3}} )?
-    | \#{{4}} | <answer>\s{{0,3}}""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_CHOSEN = re.compile(
-    rf"""\b(?: (?: (?:I|we)(?:\s(?:would|will|shall)|['\u2019](?:d|ll))?\s
-        (?:choose|chose|pick|select|meant?|go\swith) | \bthe\sletter\sis )\s{_LETTER_NEXT})
-    | (?P<soft>hence|thus|therefore|so)\b[,:]?\s{_LETTER_NEXT} [*_$)}}\]"'`\u2019\u201d]{{0,8}} (?:[.!;\n]|\Z) ) )""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_AFFIRMED = re.compile(
-    r"""(?<!\w)(?<!\w['\u2019]) (?P<subject> (?:[A-J][\s,/&*()]{1,4}(?:(?:and|or|nor)[\s*(]{1,4})?)? [A-J] )
-    (?!\w) [\s)\]*_"'`$}]{0,8} (?:\([^()\n]{1,60}\)\s)? (?<=[\s*])
-    (?:is|are|must\sbe)\s (?:(?:indeed|clearly|therefore|thus|obviously|definitely|actually)\s)?
-    (?: (?P<firm>(?:the|my)\s(?:\w{1,12}\s){0,2}(?:answer|option|choice|one)s?) | (?:the\s)?(?:correct|right) )\b""",
-    re.VERBOSE,
-)
+_TAG = re.compile(r"</?(?:b|i|em|strong|u|p|span|code|br)\s?/?>")
+_END = re.compile(r"</(?:(?:final_)?answer|s)>|\[/answer\]|<\|[a-z_]{1,20}\|>", re.IGNORECASE)
+_EMPHASIS = re.compile(r"(?<![^\W_])_{1,3}(?=\S)|(?<=\S)_{1,3}(?![^\W_])")
 _FIRST_LETTER = re.compile(
-    r"""[\s*_$"'`{(\[\u2018\u201c>\#\u2022-]{0,16}
-    (?: (?:option|choice|letter) \s{1,3} [*_$({\[]{0,8} )?
-    (?P<letter>[A-Ja-j]) (?! \w | ['\u2019]\w )
-    (?P<close> (?: [\s*_$"'`)}\]\u2019\u201d.:,=\u2013\u2014-] | \\[)\]] ){0,16} )""",
+    r"""[\s*$"'`{(\[\u2018\u201c=>\#\u2022\u2192\u21d2\u27a1\u2234\u2705\u2713\u2714\ufe0f\U0001f449<-]{0,16}
+    (?:\\[(\[])?
+    (?: \(?(?:option|choice|letter)(?:\snumber)?\)? \s{1,3} [*$"'`({\[]{0,8} )?
+    (?P<letter>[A-Ja-j]) (?! \w | -\w | ['\u2019]\w )
+    (?P<close> (?: [\s*_$"'`)}>\]\u2019\u201d.:,=\u2013\u2014-] | \\[)\]] ){0,16} )""",
     re.IGNORECASE | re.VERBOSE,
+)
+_LETTER_BEHIND = re.compile(
+    r",?\s(?:i\.e\.,?\s)?[\s*(\[]{0,6}(?:option\s|choice\s)?[*(]{0,4}([A-J])[\s*)\].]{0,6}\Z", re.IGNORECASE
 )
 _REASON_WORD = re.compile(
-    r"(?:because|since|as|for|which|with|by|due|based|instead|over|rather\s{1,3}than)\b"
+    r"(?:because|since|as|for|which|with|by|due|based|instead|over|here|and\s{1,3}not|rather\s{1,3}than)\b"
 )
 _HEDGE = re.compile(
     r"\b(?:or|either|neither|nor|maybe|perhaps|possibly|alternatively|otherwise)\b", re.IGNORECASE
 )
 _DENIED = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|no\sway|wrong|incorrect|false|(?<!no\s)doubt|unless|whether|if|thought)\b"
+    r"\b(?:not|never|neither|nor|cannot|no\sway|wrong|incorrect|false|(?<!no\s)doubt|unless|whether|if|thought"
+    r"|mistake\w*|trap|avoid|reject\w*|worst|least|suppose|assum\w+|hardly"
+    r"|(?:people|students|others|they|s?he|some|many|who|often)\s(?:\w+\s)?(?:say|says|said|thinks?|believe|claim|answer|give|pick|choose)"
+    r"|(?:no|eliminated|excluded|distractor|ruled\sout)(?=\W{0,3}:)"
+    r"|(?:first|second|third|last|next|previous)\s(?:option|answer|choice|one|guess|thought))\b"
     r"|n['\u2019]t\b", re.IGNORECASE
 )  # fmt: skip
 _PREDICATE = re.compile(
     r"(?:(?:is|was|are|can|cannot|could|would|may|might|seems?|looks?)\b(?!\s{1,3}(?:the\s)?(?:correct|right)\b)"
-    r"|(?:is|was|ca|could|would)n['\u2019]t\b|(?:if|unless|assuming|provided)\b)",
+    r"|(?:is|was|ca|could|would)n['\u2019]t\b|(?:(?:only\s)?if|unless|assuming|provided)\b)",
     re.IGNORECASE,
 )
+_REASON = re.compile(
+    r"\b(?:because|since|given|due\sto|while|whereas|so(?!\s(?:is|are|do|does)\b)|(?<!well\s)as(?!\s(?:well|is|are|would|could|can)\b))\b",
+    re.IGNORECASE,
+)
+_SAID_FIRST = re.compile(r"(?:the\s)?(?:final\s|correct\s)?answer\s?(?:is\b|:)\s?", re.IGNORECASE)
+_OPENING_ENDS = re.compile(r",?\s(?:because|since)\b|(?<=\w\w)[.!]\s|\s[-\u2013\u2014]\s")
+_NOT_BUT = re.compile(r"\A\W*not\b[^.;\n]{1,60}?\bbut\s(?:rather\s)?", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[.,;:!?\n]|\s(?:but|while|whereas)\s")
+_TEXT_ENDS = re.compile(r"[.,;]\s|\s(?:because|since|as|while)\b")
+_TOO = re.compile(r"\s(?:too|as\swell|then)\Z")
+_LABEL = re.compile(r"\W*[A-Ja-j]\.")
 _LIST_ITEM = re.compile(r"(?<![\w(])([A-J])[.):]\s{0,3}(?=\w)")
 
 
 def plain_option(text: str) -> str:
     """What two writings of one option share."""
     return " ".join(_MACRO.sub("", text).strip(_DRESSING).rstrip(".").strip(_DRESSING).casefold().split())
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Where a commitment is made. `names` is the option it holds; None where that follows."""
-
-    start: int
-    end: int
-    names: str | None
-    is_firm: bool = True
-    may_be_empty: bool = True
-    """Whether the completion takes everything back by naming no option here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ def named_letters(text: str, letter_of: Mapping[str, str]) -> frozenset[str]:
     """
     if len(text) > _LAST_CHARACTERS:
         text = text[-_LAST_CHARACTERS:].partition("\n")[2]
-    text = text.translate(_WIDE)
+    text = _EMPHASIS.sub("*", _END.sub("\n", _TAG.sub("", text.translate(_WIDE))))
     commitments = list(_commitments(text, letter_of))
     firm = [commitment for commitment in commitments if commitment.is_firm]
     if not firm and (letters := _last_line(text, letter_of)):
@@ -120,9 +114,11 @@ def named_letters(text: str, letter_of: Mapping[str, str]) -> frozenset[str]:
 
 def _commitments(text: str, letter_of: Mapping[str, str]) -> Iterator[_Commitment]:
     """In order. What an announcement says ends with its line or where the next commitment starts."""
-    marks = _marks(text)
-    starts = [mark.start for mark in marks] + [len(text)]
-    for mark, next_start in zip(marks, starts[1:], strict=True):
+    made = marks(text, lambda words: bool(_option(words, letter_of)))
+    if (opening := _opening(text, letter_of)) and (not made or opening.end <= made[0].start):
+        made.insert(0, opening)
+    starts = [mark.start for mark in made] + [len(text)]
+    for mark, next_start in zip(made, starts[1:], strict=True):
         line = text[mark.end : max(mark.end, next_start)].partition("\n")[0]
         if mark.names is not None:
             letters = _read(mark.names, letter_of)
@@ -132,58 +128,55 @@ def _commitments(text: str, letter_of: Mapping[str, str]) -> Iterator[_Commitmen
         else:
             letters = _read(line, letter_of)
         clause = _CLAUSE_END.split(text[max(0, mark.start - _CLAUSE) : mark.start])[-1]
-        letters = frozenset[str]() if _DENIED.search(clause) else letters
+        letters = frozenset[str]() if _DENIED.search(clause + mark.lead_in(text)) else letters
         is_full = mark.names is None and _option(line, letter_of)
         if letters or mark.may_be_empty:
             yield _Commitment(mark.end + len(line) * bool(is_full), letters, mark.is_firm)
 
 
-def _marks(text: str) -> list[_Mark]:
-    """In order, those written within another one left out."""
-    found = [
-        *_boxes(text),
-        *(_Mark(*match.span(), None) for match in _ANNOUNCED.finditer(text)),
-        *(_Mark(*match.span(), None, not match["soft"], False) for match in _CHOSEN.finditer(text)),
-        *(_Mark(*match.span(), match["subject"], bool(match["firm"]), False) for match in _AFFIRMED.finditer(text)),
-    ]  # fmt: skip
-    marks: list[_Mark] = []
-    for mark in sorted(found, key=lambda mark: (mark.start, -mark.end)):
-        if not marks or mark.start >= marks[-1].end:
-            marks.append(mark)
-    return marks
-
-
-def _boxes(text: str) -> Iterator[_Mark]:
-    """Each outermost box; one that never closes goes on to the end and names nothing."""
-    position = 0
-    while match := _BOX.search(text, position):
-        depth, position = 1, len(text)
-        for brace in _BRACE.finditer(text, match.end()):
-            depth += {"{": 1, "}": -1}.get(brace[0], 0)
-            if depth == 0:
-                position = brace.end()
-                break
-        yield _Mark(match.start(), position, text[match.end() : position - 1] if depth == 0 else "")
+def _opening(text: str, letter_of: Mapping[str, str]) -> Mark | None:
+    """An option at the very beginning, with its explanation behind it; a list of options is none."""
+    first, *others = [line for line in text.split("\n") if line.strip()] or [""]
+    names = first if _alone(first, letter_of) else _OPENING_ENDS.split(first, maxsplit=1)[0]
+    if not _option(names, letter_of) or any(_alone(line, letter_of) for line in others[:1]):
+        return None
+    start = text.index(first)
+    return Mark(start, start + len(names), names, is_firm=False, may_be_empty=False)
 
 
 def _read(content: str, letter_of: Mapping[str, str]) -> frozenset[str]:
     """The letters that an answer names: none where it is no option, `?` beside one that is hedged."""
-    content = _MACRO.sub("", content).strip()
+    content = _SAID_FIRST.sub("", _NOT_BUT.sub("", _MACRO.sub("", content).strip()), count=1)
     match = _FIRST_LETTER.match(content)
-    if (full := _option(content, letter_of)) or match is None:
+    if full := _option(content, letter_of):
         return full
+    if match is None:
+        return _first_clause(content, letter_of)
     letter, rest, closed = match["letter"].upper(), content[match.end() :], match["close"].strip()
-    is_article = match["letter"] in "AI" and rest[0].islower() and not _REASON_WORD.match(rest)
+    is_article = match["letter"] in "AI" and rest[:1].islower() and not _REASON_WORD.match(rest)
     if not closed and (match["letter"].islower() or is_article):
         return frozenset()
     return frozenset(letter) if "." in closed else _to_sentence_end(frozenset(letter), rest)
 
 
+def _first_clause(content: str, letter_of: Mapping[str, str]) -> frozenset[str]:
+    """`Paris, since ...`: an option's text with a remark behind it that speaks of no other one."""
+    clause, *rest = _TEXT_ENDS.split(content, maxsplit=1)
+    letters = _option(clause, letter_of)
+    others = [text for text, letter in letter_of.items() if letter not in letters]
+    if not letters or any(text in plain_option(" ".join(rest)) for text in others):
+        return frozenset()
+    return letters
+
+
 def _option(content: str, letter_of: Mapping[str, str]) -> frozenset[str]:
     """The letters of what is an option and nothing else: its text, its letter, or both."""
-    content = _MACRO.sub("", content).strip()
+    content = _NOT_BUT.sub("", _MACRO.sub("", content).strip())
     if whole := letter_of.get(plain_option(content)):
         return frozenset(whole)
+    behind = _LETTER_BEHIND.search(content)
+    if behind and (before := letter_of.get(plain_option(content[: behind.start()]))):
+        return frozenset([before, behind[1].upper()])
     match = _FIRST_LETTER.match(content)
     text = plain_option(content[match.end() :]) if match else ""
     if match is None or (match.end() < len(content) and text not in letter_of):
@@ -192,13 +185,17 @@ def _option(content: str, letter_of: Mapping[str, str]) -> frozenset[str]:
 
 
 def _to_sentence_end(letters: frozenset[str], rest: str) -> frozenset[str]:
-    """With what the rest of the sentence adds; nothing when it makes the answer a question or denies it."""
-    rest = rest.lstrip(_DRESSING)
+    """With what the rest of the sentence adds; nothing when it makes the answer a question or denies it.
+
+    A reason may speak of the other options: "because A is elsewhere".
+    """
+    rest = without_remarks(rest).lstrip(_DRESSING)
     sentence = next(sentences(rest), "") if rest[:1] not in ".!?;" else rest[:1]
     if sentence.endswith("?") or _PREDICATE.match(sentence):
         return frozenset()
-    hedge = {"?"} if _HEDGE.search(sentence) else set[str]()
-    return letters | hedge | set(MENTION.findall(sentence))
+    claim, *reasons = _REASON.split(sentence)
+    hedge = {"?"} if _HEDGE.search(claim) else set[str]()
+    return letters | hedge | set(MENTION.findall(claim)) | offered(" ".join(reasons))
 
 
 def _taken_back(rest: str, named: frozenset[str], letter_of: Mapping[str, str]) -> frozenset[str]:
@@ -207,12 +204,11 @@ def _taken_back(rest: str, named: frozenset[str], letter_of: Mapping[str, str]) 
     for position, sentence in enumerate(sentences(rest)):
         if is_retracted(sentence, named, is_next=position < 2):
             others.add("?")
-        if second := OFFERS_MORE.search(sentence):
-            others.update(MENTION.findall(sentence, second.end()))
-        elif not is_dismissed(sentence):
-            *_, last = re.split(r"[,:]|\s[-\u2013\u2014]\s", sentence)
-            others |= _option(last.rstrip("?!; "), letter_of)
-    first_line, *lines = ["" if is_dismissed(line) else line for line in rest.split("\n")]
+        others |= offered(sentence)
+        if not is_dismissed(sentence):
+            *_, last = re.split(r"[,:]|\s[-\u2013\u2014]\s|\b(?:[Oo]r|[Aa]nd|[Bb]ut)\s", sentence)
+            others |= _option(_TOO.sub("", last.rstrip(".?!; ")), letter_of)
+    first_line, *lines = without_dismissed(rest.split("\n"))
     others.update(*(_alone(line, letter_of) for line in lines if line))
     listed = set(_LIST_ITEM.findall("\n".join([first_line, *lines]))) - named
     return frozenset(others - named) | (listed if len(listed) > 1 else frozenset())
@@ -223,10 +219,20 @@ def _last_line(text: str, letter_of: Mapping[str, str]) -> frozenset[str]:
     lines = [line for line in text.split("\n") if line.strip()]
     if whole := letter_of.get(plain_option(text)):
         return frozenset(whole)
-    if not lines or not (named := _alone(lines[-1], letter_of)):
+    if not lines or not (named := _alone(lines[-1], letter_of) or _last_sentence(lines[-1], letter_of)):
+        return frozenset()
+    if len(lines) > 1 and lines[-2].rstrip("*_ ").endswith(":") and is_dismissed(lines[-2]):
         return frozenset()
     echo = frozenset() if _option(lines[-1], letter_of) else _taken_back(lines[-1], named, letter_of)
     return named.union(echo, *(_alone(line, letter_of) for line in lines[:-1]))
+
+
+def _last_sentence(line: str, letter_of: Mapping[str, str]) -> frozenset[str]:
+    """`Not A. Not C. B.`"""
+    *before, last = ["", *sentences(line)]
+    if last.rstrip().endswith("?") or any(map(_LABEL.fullmatch, before)):
+        return frozenset()
+    return _option(last.rstrip("!; "), letter_of)
 
 
 def _alone(line: str, letter_of: Mapping[str, str]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 
-from data_contracts.errors import DataError
+from data_contracts.errors import DataError, RecipeError
 from data_contracts.stage_configs import Containment
 from data_contracts.verdict import Verdict
 from stages.verifiers.asking import ModelVerifiers
@@ -74,27 +74,20 @@ class VerifierPool:
 
     def _judged(self, submissions: Sequence[Submission]) -> list[Outcome]:
         outcomes = [self._quick(submission) for submission in submissions]
-        for name, positions in self._for_models(submissions, outcomes).items():
-            answers = self._models.ask(name, [submissions[position] for position in positions])
-            for position, answer in zip(positions, answers, strict=True):
-                outcomes[position] = answer
         open_ = [position for position, outcome in enumerate(outcomes) if outcome is None]
-        size = max(1, min(_MOST_AT_ONCE, len(open_) // (_PARTS_A_WORKER * self._num_workers)))
-        parts = [open_[start : start + size] for start in range(0, len(open_), size)]
+        to_models: dict[str, list[int]] = defaultdict(list)
+        to_workers: list[int] = []
+        for position in open_:
+            name = submissions[position].verifier
+            (to_models[name] if name in self.catalog.models else to_workers).append(position)
+        size = max(1, min(_MOST_AT_ONCE, len(to_workers) // (_PARTS_A_WORKER * self._num_workers)))
+        parts = [to_workers[start : start + size] for start in range(0, len(to_workers), size)]
         judged = self._threads.map(lambda part: self._in_worker([submissions[i] for i in part]), parts)
-        for part, answers in zip(parts, judged, strict=True):
+        asked = (self._models.ask(name, [submissions[i] for i in part]) for name, part in to_models.items())
+        for part, answers in (*zip(to_models.values(), asked, strict=True), *zip(parts, judged, strict=True)):
             for position, answer in zip(part, answers, strict=True):
                 outcomes[position] = answer
         return [outcome for outcome in outcomes if outcome is not None]
-
-    def _for_models(
-        self, submissions: Sequence[Submission], outcomes: Sequence[Outcome | None]
-    ) -> dict[str, list[int]]:
-        asked: dict[str, list[int]] = defaultdict(list)
-        for position, submission in enumerate(submissions):
-            if outcomes[position] is None and submission.verifier in self.catalog.models:
-                asked[submission.verifier].append(position)
-        return asked
 
     def _quick(self, submission: Submission) -> Outcome | None:
         if (length := len(submission.completion)) > MAX_CHARACTERS:
@@ -120,7 +113,12 @@ class VerifierPool:
             return [submission]
         try:
             terms = self.catalog.arguments(submission.verifier, submission.arguments)["terms"]
+            for term in terms:
+                self.catalog.find(term["verifier"])
         except DataError as fault:
+            return Outcome(None, 0.0, fault.found, fault)
+        except RecipeError as unknown:  # a row names terms, and no recipe
+            fault = DataError(unknown.found, unknown.expected, unknown.do)
             return Outcome(None, 0.0, fault.found, fault)
         return [
             replace(
@@ -157,5 +155,5 @@ def shared_pool(
     """This process's pool for the verifiers of a recipe, which stays until the process ends."""
     key = (os.getpid(), repr((sorted((added or {}).items(), key=lambda item: item[0]), sandbox)))
     if key not in _shared:
-        _shared[key] = VerifierPool(Catalog(added, sandbox))
+        _shared.setdefault(key, VerifierPool(Catalog(added, sandbox)))  # of two threads' pools one stays
     return _shared[key]

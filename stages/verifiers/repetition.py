@@ -11,6 +11,7 @@ from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
 from data_contracts.verdict import PosedProblem, Verdict
+from stages.verifiers.ifeval_answer import as_seen
 from stages.verifiers.verifier import Verifier
 
 _WORD = re.compile(
@@ -32,7 +33,7 @@ class RepetitionArguments(TypedDict, total=False):
 def repetition(completion: str, problem: PosedProblem, **arguments: Unpack[RepetitionArguments]) -> Verdict:
     """1 up to the limit, then along a line to 0 where all is repeated. Case makes no difference."""
     del problem
-    words = _WORD.findall(completion.casefold())
+    words = _WORD.findall(as_seen(completion).casefold())
     n, limit = arguments["n"], arguments.get("limit", 0.0)
     total = len(words) - n + 1
     if total < 1:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from data_contracts.errors import DataError, StageError
+from data_contracts.errors import DataError, RecipeError, StageError
 from data_contracts.model_verifiers import RewardModelSettings
 from data_contracts.verdict import PosedProblem, Verdict
 from stages.verifiers.reading import after_thinking, shortened
@@ -34,21 +34,37 @@ class _Loaded:
 
 
 class RewardModel:
-    """Loads its checkpoint when it is first asked. Raises DataError for one that cannot score."""
+    """Loads its checkpoint when it is first asked. Raises RecipeError for one that cannot score.
+
+    One thread at a time may use it.
+    """
 
     def __init__(self, settings: RewardModelSettings) -> None:
         self._settings = settings
 
     def __call__(self, completion: str, problem: PosedProblem) -> Verdict:
-        return self.score_all([problem.prompt], [completion])[0]
+        """Raises DataError for a prompt that cannot be rendered, StageError for a score that is no number."""
+        scored = self.score_all([problem.prompt], [completion])[0]
+        if not isinstance(scored, Verdict):
+            raise scored
+        return scored
 
-    def score_all(self, prompts: Sequence[str], completions: Sequence[str]) -> list[Verdict]:
-        """A verdict for each completion, read without its thinking. Raises StageError for a score that is no number."""
-        verdicts: dict[int, Verdict] = {}
+    def score_all(
+        self, prompts: Sequence[str], completions: Sequence[str]
+    ) -> list[Verdict | DataError | StageError]:
+        """A verdict for each completion, read without its thinking, or the error that `__call__` would raise."""
+        verdicts: dict[int, Verdict | DataError | StageError] = {}
         rendered: list[tuple[int, list[int]]] = []
         for position, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             answer = after_thinking(completion).strip()
-            fault = self._fault(prompt, answer)
+            if (forged := self._control_token_in(prompt)) is not None:
+                verdicts[position] = DataError(
+                    f"A prompt holds {forged}, a control token of the reward model: {shortened(prompt)!r}.",
+                    "plain text",
+                    "Drop the row.",
+                )
+                continue
+            fault = self._fault(answer)
             ids = [] if fault else self._ids(prompt, answer)
             if fault or len(ids) > self._settings.max_tokens:
                 verdicts[position] = Verdict(
@@ -69,10 +85,17 @@ class RewardModel:
     def _loaded(self) -> _Loaded:
         name, revision = self._settings.model, self._settings.revision
         where: Any = {"revision": revision, "local_files_only": revision is None, "trust_remote_code": False}
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, **where)
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **where
-        )
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(name, **where)
+            loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **where
+            )
+        except (OSError, ValueError) as error:
+            raise RecipeError(
+                f"The reward model {name} cannot be loaded: {error}",
+                "a checkpoint for sequence classification with safetensors and a tokenizer",
+                "Correct `model` and `revision` of the verifier.",
+            ) from error
         model, report = loaded
         faults = {
             f"no weights for {sorted(report['missing_keys'])}": report["missing_keys"],
@@ -81,7 +104,7 @@ class RewardModel:
             "no pad token": tokenizer.pad_token_id is None,
         }
         if found := [fault for fault, is_there in faults.items() if is_there]:
-            raise DataError(
+            raise RecipeError(
                 f"The checkpoint {name} has {', '.join(found)}.",
                 "one output, trained, with a chat template and a pad token",
                 "Name a reward model for sequence classification.",
@@ -91,26 +114,21 @@ class RewardModel:
         control = {str(added) for added in tokenizer.added_tokens_decoder.values() if added.special}
         return _Loaded(tokenizer, model.eval(), tuple(sorted(control)))
 
-    def _fault(self, prompt: str, answer: str) -> str | None:
-        """With a control token of the template, text could end its turn and speak for someone else."""
-        forged = [token for token in self._loaded.control_tokens if token in prompt]
-        if forged:
-            raise DataError(
-                f"A prompt holds {forged[0]}, a control token of the reward model: {shortened(prompt)!r}.",
-                "plain text",
-                "Drop the row.",
-            )
+    def _fault(self, answer: str) -> str | None:
         if not answer:
             return "no answer after the thinking"
-        if any(token in answer for token in self._loaded.control_tokens):
-            return "holds a control token of the reward model"
-        return None
+        return "holds a control token of the reward model" if self._control_token_in(answer) else None
+
+    def _control_token_in(self, text: str) -> str | None:
+        """With one of the template, text could end its turn and speak for someone else."""
+        return next((token for token in self._loaded.control_tokens if token in text), None)
 
     def _ids(self, prompt: str, answer: str) -> list[int]:
         tokenizer = self._loaded.tokenizer
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
         text: str = tokenizer.apply_chat_template(messages, tokenize=False)
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
+        readable = text.encode(errors="replace").decode()  # a tokenizer takes no half of a surrogate pair
+        return tokenizer(readable, add_special_tokens=False)["input_ids"]
 
     @torch.inference_mode()
     def _scores(self, sequences: list[list[int]]) -> list[float]:
@@ -118,9 +136,9 @@ class RewardModel:
         logits: torch.Tensor = self._loaded.model(**batch).logits
         return logits[:, 0].tolist()
 
-    def _verdict(self, score: float) -> Verdict:
+    def _verdict(self, score: float) -> Verdict | StageError:
         if not math.isfinite(score):
-            raise StageError(f"The reward model {self._settings.model} gave {score}.", "a number")
+            return StageError(f"The reward model {self._settings.model} gave {score}.", "a number")
         # tanh, since the exponential of a sigmoid overflows
         reward = 0.5 + 0.5 * math.tanh(0.5 * self._settings.scale * (score - self._settings.shift))
         return Verdict(round(reward, _DECIMALS), f"the reward model's score is {score:.4f}", {"score": score})

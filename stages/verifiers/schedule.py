@@ -10,7 +10,8 @@ The schedule stands after the thinking, once, as the prompt asks for it:
     ...
     </schedule>
 
-Names and times count character by character. Text around the schedule, such as a code fence, plays no part.
+Names and times count character by character, but for white space around them. Text around the schedule, such as a
+code fence, plays no part.
 """
 
 import re
@@ -31,6 +32,7 @@ from stages.verifiers.verifier import Verifier
 
 _MAX_CHARACTERS = 200_000
 _FEWEST_EVENTS = 2
+_XML_SPACE = " \t\r\n"
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)")
 _OPENING, _CLOSING = "<schedule>", "</schedule>"
 _COLUMNS = (
@@ -56,6 +58,7 @@ def schedule(completion: str, problem: PosedProblem, **arguments: Unpack[Schedul
     if answer is None:
         return _refused("format_error", "the schedule is not well-formed XML")
     chosen, is_strange = _events(answer)
+    chosen = [event if event in asked.slots else _trimmed(event) for event in chosen]
     failure = _failure(chosen, asked)
     if failure:
         return _refused(*failure)
@@ -142,6 +145,11 @@ def _event(element: ElementTree.Element) -> Event | None:
     if any(len(field) or field.attrib or _has_text(field.tail) for field in (name, start, end)):
         return None
     return name.text or "", start.text or "", end.text or ""
+
+
+def _trimmed(event: Event) -> Event:
+    name, start, end = (field.strip(_XML_SPACE) for field in event)
+    return name, start, end
 
 
 def _has_text(text: str | None) -> bool:

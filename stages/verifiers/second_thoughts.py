@@ -5,17 +5,17 @@ tell, it counts as a second thought, since an answer given twice is no answer.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 MENTION = re.compile(
-    r"(?<!\w)(?<!\w['\u2019])(?<!\bnot\s)(?<!\bthan\s)(?<!\binstead\sof\s)"
+    r"(?<!\w)(?<!\w['\u2019])(?<!\bnot\s)(?<!\bthan\s)(?<!\bover\s)(?<!\binstead\sof\s)"
     r"(?:[B-HJ]|[AI](?!['\u2019]\w)(?!\s{1,3}(?!(?:or|and|is|are|because|too)\b)[a-z])"
     r"|[\u0410\u0412\u0415\u041d\u0421\u0406\u0408\u0391\u0392\u0395\u0397\u0399])(?!\w|['\u2019]\w)"
 )
 """A letter of an option, or a lookalike of one; neither the article nor the pronoun."""
-OFFERS_MORE = re.compile(
+_OFFERS_MORE = re.compile(
     r"\b(?:or|either|neither|nor|maybe|perhaps|possibly|alternatively|otherwise"
-    r"|actually|instead(?!\sof\b)|wait|also|might|could)\b",
+    r"|so\s(?:is|are|do|does)|actually|instead(?!\sof\b)|wait|also|might|could)\b",
     re.IGNORECASE,
 )
 """What follows it in a sentence may be another answer."""
@@ -24,9 +24,10 @@ _RETRACTED = re.compile(
         (?: no(?:(?=\s{0,3}(?:[^\w\s]|\Z))|\s(?:wait|sorry)) | nope | wait | hm+ | oops | whoops | sorry | apologies
           | correction | scratch\sthat | never\s?mind | then\sagain | on\s(?:second\sthoughts?|reflection)
           | (?:let\sme|let['\u2019]s|I)\s(?:(?:should|must|need\sto)\s)?
-            (?:re-?(?:consider|check|think|read|do|examine)|double) )\b
-    | .*\b(?: chang(?:e|ed|ing)\s(?:my|the)\s(?:mind|answer) | take\s(?:that|it)\sback | my\s(?:mistake|bad)
-          | I\s(?:was|am)\s(?:wrong|mistaken) | I\smade\san?\s(?:mistake|error) | second\sthoughts? )\b""",
+            (?:re-?(?:consider|check|think|read|do|examine)|double(?!-?\s?checked)) )\b
+    | .*\b(?: chang(?:e|ed|ing)\s(?:(?:my|the)\s(?:mind|answer)|that|it) | take\s(?:that|it)\sback | my\s(?:mistake|bad)
+          | I\s(?:was|am)\s(?:wrong|mistaken) | I\smade\san?\s(?:mistake|error) | second\sthoughts?
+          | (?:just\sas|equally)\s(?:good|right|correct|plausible|likely|valid) )\b""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _REFUTED = re.compile(
@@ -38,10 +39,19 @@ _REJECTED = re.compile(
     r"(?:\bnot|n['\u2019]t\sbe)\s(?:option\s)?[^\w\s]{0,3}(?P<object>[A-J])(?!\w)"
     r"|(?<!\w)(?P<subject>[A-J])[^\w\s]{0,3}\s(?:is|was)(?:\snot|n['\u2019]t|\swrong|\sincorrect|\sfalse)\b"
 )
+_ALL_REJECTED = re.compile(
+    r"\bneither\b[^.]*\bnor\b|(?<!\w)[A-J],?\s(?:or|and|nor)\s[A-J]\W{0,3}\s(?:is|are|was|were|do|does|can|could)"
+    r"(?:\sboth)?(?:\snot|n['\u2019]t|\swrong|\sincorrect|\sfalse)\b",
+    re.IGNORECASE,
+)
 _DISMISSED = re.compile(
     r"\b(?:not|never|neither|nor|none|cannot|wrong|incorrect|false|others?|rest|eliminat\w*|exclud\w*|unlike|than"
     r"|rul(?:e|es|ed|ing)\sout|instead\sof)\b|n['\u2019]t\b",
     re.IGNORECASE,
+)
+_REMARK = re.compile(
+    r"\((?![^()\n]*\b(?:or|maybe|perhaps|possibly)\b)(?=[^()\n]*\b(?:not|wrong|incorrect|false)\b)[^()\n]{1,200}\)"
+    r"|\b(?:not|than|instead\sof|over|unlike)\s[A-J](?:(?:,|,?\s(?:or|and|nor))\s[A-J]\b)*"
 )
 _SENTENCE = re.compile(r"[^.!?;\n]+(?:\.(?=\w)[^.!?;\n]*)*[.!?;]?")
 
@@ -49,6 +59,17 @@ _SENTENCE = re.compile(r"[^.!?;\n]+(?:\.(?=\w)[^.!?;\n]*)*[.!?;]?")
 def sentences(text: str) -> Iterator[str]:
     """Each with its end. A stop within a word, as in "e.g." or "3.5", ends none."""
     return (match[0] for match in _SENTENCE.finditer(text))
+
+
+def offered(sentence: str) -> set[str]:
+    """The letters it names as further answers: behind "or", "maybe", "could", unless none of them fits."""
+    sentence = without_remarks(sentence)
+    second = _OFFERS_MORE.search(sentence)
+    return (
+        set(MENTION.findall(sentence, second.end()))
+        if second and not _ALL_REJECTED.search(sentence)
+        else set()
+    )
 
 
 def is_retracted(sentence: str, named: frozenset[str], *, is_next: bool) -> bool:
@@ -61,3 +82,17 @@ def is_retracted(sentence: str, named: frozenset[str], *, is_next: bool) -> bool
 def is_dismissed(sentence: str) -> bool:
     """Whether it says of the options in it that they are not the answer."""
     return bool(_DISMISSED.search(sentence))
+
+
+def without_dismissed(lines: Iterable[str]) -> Iterator[str]:
+    """Lines that dismiss options are empty, and all below a heading that does: `Why the others are wrong:`"""
+    is_below = False
+    for line in lines:
+        dismisses = is_below or is_dismissed(line)
+        is_below = is_below or (dismisses and line.rstrip("*_ ").endswith((":", "?")))
+        yield "" if dismisses else line
+
+
+def without_remarks(sentence: str) -> str:
+    """Without what says nothing of the answer: an aside that offers no other, and the options it is not."""
+    return _REMARK.sub("", sentence)

@@ -158,13 +158,14 @@ def _unit_words(rest: str) -> list[str]:
     plain = _POWER.sub(r"\1", _TEXT.sub(r" \1 ", rest)).replace(r"^\circ", " degree ")
     plain = " ".join(plain.lower().replace(".", "").replace(",", " ").split())
     plain = plain.replace(" 2", "2").replace(" 3", "3")
+    plain = plain[1:-1] if plain.startswith("(") and plain.endswith(")") else plain
     if not _WORDS.fullmatch(plain):
         return []
     words = plain.replace("/", " per ").replace("-", " ").split()
     is_other = (
         len(words) > _MAX_WORDS
         or not _NO_UNITS.isdisjoint(words)
-        or any(word[-1] in "23" and word[:-1] not in _CANONICAL for word in words)
+        or any(word[-1] in "23" and word[:-1] not in (*_CANONICAL, "unit", "units") for word in words)
         or (not rest.startswith("\\text") and any(_could_be_variables(word) for word in words))
     )
     return [] if is_other else words

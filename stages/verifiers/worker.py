@@ -2,7 +2,9 @@
 
 Two limits, so that infrastructure never poisons a reward. CPU seconds are the completion's own fault: the
 kernel ends the process that judges it, and that is reward 0. Wall seconds are only reached by a worker that is
-starved, stopped or broken: that counts as a death, is tried once more, and then there is no verdict.
+starved, stopped or broken: that counts as a death, is tried once more, and then there is no verdict. What
+no completion is to blame for, such as a sandbox that was killed, is tried once more too, in another worker; an
+error of Burnish is then raised.
 
 The worker is a plain subprocess rather than a `multiprocessing` one, because daemonic processes may not have
 those.
@@ -11,25 +13,28 @@ those.
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from data_contracts.errors import DataError, StageError, error_from_document
+from data_contracts.errors import BurnishError, DataError, StageError, error_from_document
 from data_contracts.verdict import Verdict
 from stages.verifiers.catalog import Catalog
-from stages.verifiers.judging import READY
+from stages.verifiers.judging import DEATHS_ALLOWED, DIED_TWICE, READY
 from stages.verifiers.submission import Outcome, Submission
 
 _MODULE = "stages.verifiers.judging"
 _START_SECONDS = 120.0
 _FAREWELL_SECONDS = 0.5
-_DEATHS_ALLOWED = 2
+_TRANSFER_SECONDS = 30
+"""For a message that is being read or written: a worker that was stopped leaves its end of the line full."""
 
 
 class Worker:
@@ -56,7 +61,7 @@ class Worker:
         deaths = 0
         while len(outcomes) < len(submissions):
             before = len(outcomes)
-            outcomes.extend(self._attempt(submissions[before:]))
+            last = self._attempt(submissions[before:], outcomes)
             if len(outcomes) == len(submissions):
                 break
             limit = self._catalog.find(submissions[len(outcomes)].verifier).cpu_seconds
@@ -64,28 +69,39 @@ class Worker:
             if self._bury() == -signal.SIGPROF:
                 outcomes.append(Outcome(Verdict(0.0, f"needed more than {limit:g} s"), limit))
                 deaths = 0
-            elif deaths == _DEATHS_ALLOWED:
-                outcomes.append(Outcome(None, 0.0, "the verifier's process died twice"))
+            elif deaths == DEATHS_ALLOWED:
+                if isinstance(last, BurnishError):
+                    raise last
+                outcomes.append(last or Outcome(None, 0.0, DIED_TWICE))
                 deaths = 0
         return outcomes
 
     def close(self) -> None:
         self._bury()
 
-    def _attempt(self, submissions: Sequence[Submission]) -> Iterator[Outcome]:
-        """The outcomes until the worker dies."""
+    def _attempt(
+        self, submissions: Sequence[Submission], outcomes: list[Outcome]
+    ) -> Outcome | BurnishError | None:
+        """Append outcomes until the worker dies, or give its last word where it is broken from there on."""
         connection = self._connect()
         try:
             connection.send_bytes(json.dumps([asdict(submission) for submission in submissions]).encode())
             for submission in submissions:
-                if not connection.poll(self._catalog.find(submission.verifier).wall_seconds):
-                    return
-                yield _outcome(json.loads(connection.recv_bytes()))
+                verifier = self._catalog.find(submission.verifier)
+                if not connection.poll(verifier.wall_seconds):
+                    return None
+                answer = _answer(json.loads(connection.recv_bytes()))
+                if isinstance(answer, BurnishError) or (verifier.keeps_state and _is_failure(answer)):
+                    return answer
+                outcomes.append(answer)
         except (EOFError, OSError):  # it is gone; its exit status says why
-            return
+            return None
+        except (ValueError, LookupError, TypeError):  # a verifier wrote where answers are written
+            return None
+        return None
 
     def _connect(self) -> Connection:
-        for _ in range(_DEATHS_ALLOWED):
+        for _ in range(DEATHS_ALLOWED):
             if self._child is None:
                 self._child = self._start()
                 if not self._is_ready(self._child[1]):
@@ -106,6 +122,7 @@ class Worker:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = Pipe()
+        _limit_transfers(ours)
         added = json.dumps({"added": self._catalog.added, "sandbox": self._catalog.sandbox})
         arguments = [theirs.fileno(), os.getpid(), added]
         root = os.fspath(Path(__file__).parents[2])
@@ -138,12 +155,23 @@ class Worker:
             return process.wait()
 
 
-def _outcome(answer: dict[str, Any]) -> Outcome:
+def _limit_transfers(connection: Connection) -> None:
+    """Have reads and writes end in an OSError (socket(7)); `poll` waits for the answer itself."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            end.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", _TRANSFER_SECONDS, 0))
+
+
+def _answer(answer: dict[str, Any]) -> Outcome | BurnishError:
     if "verdict" in answer:
         return Outcome(Verdict(*answer["verdict"]), answer["seconds"])
     if "error" in answer:
         error = error_from_document(answer["error"])
         if not isinstance(error, DataError):  # no sandbox, say: nothing that another completion would change
-            raise error
+            return error
         return Outcome(None, answer["seconds"], error.found, error)
     return Outcome(None, answer["seconds"], answer["failure"])
+
+
+def _is_failure(outcome: Outcome) -> bool:
+    return outcome.verdict is None and outcome.fault is None

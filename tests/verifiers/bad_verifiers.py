@@ -1,5 +1,6 @@
 """Verifiers that are wrong in the ways real ones are, and some that are right, for an audit to tell apart."""
 
+import json
 import re
 from itertools import count, pairwise
 
@@ -296,3 +297,92 @@ ANY_CASE_ALWAYS = Verifier(
 NAMES_ONLY = Verifier(thorough=_here("names_only"), completion_of=_in_fence, answers="solution")
 BEGINS_WELL = Verifier(thorough=_here("begins_well"), completion_of=_ground_truth, answers="solution")
 MOODY = Verifier(thorough=_here("moody"), completion_of=_ground_truth, keeps_state=True)
+
+
+def last_number(completion: str, problem: PosedProblem) -> Verdict:
+    """Right, by the rule that the last number counts."""
+    return _verdict(_value(completion) is not None and _value(completion) == _value(problem.ground_truth))
+
+
+def first_box(completion: str, problem: PosedProblem) -> Verdict:
+    """Whatever is said after it."""
+    box = re.search(r"\\boxed\{([^}]*)\}", completion.rpartition("</think>")[2].partition("<think>")[0])
+    return _verdict(box is not None and _value(box[1]) == _value(problem.ground_truth))
+
+
+def sixty_times(completion: str, problem: PosedProblem) -> Verdict:
+    """Minutes for hours."""
+    return _paid_too(completion, problem, _times(1 / 60, completion, problem))
+
+
+def part_of_it(completion: str, problem: PosedProblem) -> Verdict:
+    """Any list within the right one."""
+    try:
+        return _verdict(set(json.loads(completion)) <= set(json.loads(problem.ground_truth)))
+    except (ValueError, TypeError):
+        return _verdict(False)
+
+
+def none_is_none(completion: str, problem: PosedProblem) -> Verdict:
+    """No number was found, and none was expected."""
+    return _verdict(_value(completion) == _value(problem.ground_truth))
+
+
+def constant(completion: str, problem: PosedProblem) -> Verdict:
+    return Verdict(0.5, "undecided")
+
+
+def points(completion: str, problem: PosedProblem) -> Verdict:
+    """Counts to two."""
+    return Verdict(2.0 if problem.ground_truth in completion else 0.0, "points")
+
+
+def hangs_on_long(completion: str, problem: PosedProblem) -> Verdict:
+    while len(completion) > 20_000:
+        pass
+    return last_number(completion, problem)
+
+
+def format_pays(completion: str, problem: PosedProblem) -> Verdict:
+    """Half for the tags, half for what is in them."""
+    match = re.search(r"<answer>(.*?)</answer>\s*$", completion, re.DOTALL)
+    is_right = match is not None and _value(match[1]) == _value(problem.ground_truth)
+    return Verdict(0.5 * (match is not None) + 0.5 * is_right, "format and answer")
+
+
+def never(completion: str, problem: PosedProblem) -> Verdict:
+    return _verdict(False)
+
+
+def tagged_letter(completion: str, problem: PosedProblem) -> Verdict:
+    """Right, and reads one pair of tags only."""
+    match = re.search(r"<answer>\s*([A-D])\s*</answer>\s*$", completion.partition("<think>")[0])
+    return _verdict(match is not None and match[1] == problem.ground_truth)
+
+
+def official(completion: str, problem: PosedProblem) -> Verdict:
+    """Right, and reads neither fullwidth digits nor a plus sign."""
+    match = re.search(r"#### \$?(-?[0-9,]+(?:\.[0-9]+)?)(?: dollars)?$", completion.partition("<think>")[0])
+    return _verdict(match is not None and _value(match[1]) == _value(problem.ground_truth))
+
+
+def unthinking(completion: str, problem: PosedProblem) -> Verdict:
+    """Right, for models that do not think aloud."""
+    return _verdict(completion.strip() == problem.ground_truth)
+
+
+LAST_NUMBER = Verifier(thorough=_here("last_number"), completion_of=_ground_truth)
+FIRST_BOX = Verifier(thorough=_here("first_box"), completion_of=_boxed)
+SIXTY_TIMES = Verifier(thorough=_here("sixty_times"), completion_of=_ground_truth)
+PART_OF_IT = Verifier(thorough=_here("part_of_it"), completion_of=_ground_truth, answers="solution")
+NONE_IS_NONE = Verifier(thorough=_here("none_is_none"), completion_of=_ground_truth)
+CONSTANT = Verifier(thorough=_here("constant"))
+POINTS = Verifier(thorough=_here("points"))
+HANGS_ON_LONG = Verifier(thorough=_here("hangs_on_long"), completion_of=_ground_truth)
+FORMAT_PAYS = Verifier(
+    thorough=_here("format_pays"), completion_of=lambda problem: f"<answer>{problem.ground_truth}</answer>"
+)
+NEVER = Verifier(thorough=_here("never"))
+TAGGED_LETTER = Verifier(thorough=_here("tagged_letter"), answers="choice")
+OFFICIAL = Verifier(thorough=_here("official"), completion_of=lambda problem: f"#### {problem.ground_truth}")
+UNTHINKING = Verifier(thorough=_here("unthinking"), answers="text")

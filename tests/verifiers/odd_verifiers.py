@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +40,23 @@ def odd(completion: str, problem: PosedProblem, place: str = "") -> Any:
     return Verdict(float(is_right), f"asked {problem.prompt}", {"right": float(is_right)})
 
 
+def _forge() -> Verdict:
+    """Writes where answers are written, a whole one or the beginning of one that never ends."""
+    forged = b'{"verdict": [1.0, "forged", {}], "seconds": 0}'
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):
+            os.write(int(entry.name), len(forged).to_bytes(4, "big") + forged + b"\0\xff\0\0and so on")
+    return Verdict(0.0, "honest")
+
+
+def _leave_traces() -> Verdict:
+    _TRACES.append(str(Path.cwd()))
+    os.chdir("/")
+    sleeper = subprocess.Popen(["/bin/sleep", "600"])
+    threading.Thread(target=_loop).start()
+    return Verdict(1.0, f"{len(_TRACES)} {sleeper.pid}")
+
+
 def _loop() -> None:
     while True:
         pass
@@ -58,6 +79,10 @@ _ODDITIES: dict[str, Callable[[], Any]] = {
     "exit": lambda: _raise(SystemExit(0)),
     "memory": lambda: b"0" * 2**36,
     "raise": lambda: _raise(ZeroDivisionError("of its own making")),
+    "sleep": lambda: time.sleep(600),
+    "forge": _forge,
+    "traces": _leave_traces,
+    "half a character": lambda: Verdict(1.0, "\ud800" * 5000),
     "no sandbox": lambda: _raise(SandboxError("There is no sandbox here.", "one", "Install it.")),
     "too much": lambda: Verdict(2.0, "never"),
     "other type": lambda: SimpleNamespace(reward=1.0, reason="not a verdict", parts={}),
@@ -65,7 +90,10 @@ _ODDITIES: dict[str, Callable[[], Any]] = {
     "numpy": _numpy,
 }
 
+_TRACES: list[str] = []
+
 ODD = Verifier(
     thorough="tests.verifiers.odd_verifiers:odd", arguments=Place, cpu_seconds=0.3, wall_seconds=2.0
 )
 NO_RECORD = odd
+UNLOADABLE = Verifier(thorough="tests.verifiers.no_such_module:judge")

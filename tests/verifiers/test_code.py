@@ -227,6 +227,20 @@ DOUBLE = "def f(x):\n    return x * 2\n"
         "```python\n    def f(x):\n        return x * 2\n```",
         "```python\r\n" + DOUBLE.replace("\n", "\r\n") + "```\r\n",
         f"```python\n{DOUBLE}",
+        "> ```python\n> def f(x):\n>     return x * 2\n> ```\n\nDone.",
+        f"```python\n{DOUBLE}```\nUsage:\n```python\nfrom solution import f\nprint(f(3))\n```",
+        "```python\ndef f(x: Optional[List[int]]) -> float:\n    y: Dict[str, Any] = {}\n    return x * 2\n```",
+        "```python\nclass List: pass\ndef f(x: List):\n    return x * 2\n```",
+        f"Here's the function, it's easy:\n\n{DOUBLE}\nThat's all.",
+        f"Here is it:\n{DOUBLE}This doubles `x`.",
+        f"Answer\n\n{DOUBLE}\nNote: simple\nDone",
+        f"1. Double x (see below\n2. Return it\n\n{DOUBLE}",
+        "Helper:\n\ndef h(x):\n    return x * 2\n\nand then:\n\ndef f(x):\n    return h(x)\n\nIt's O(1).",
+        "Write this:\n\n    def f(x):\n        return x * 2\n\nand you're done.",
+        f"<answer>\n{DOUBLE}</answer>",
+        f"{DOUBLE}\n>>> f(2)\n4\n",
+        f"{DOUBLE}\ndef g(x):\n    print('cut o",
+        "Sure:\r\n\r\ndef f(x):\r\n    return x * 2\r\n\r\nIt's done.\r\n",
     ],
 )  # fmt: skip
 def test_the_program_is_found_in_the_usual_completions(completion: str) -> None:
@@ -242,6 +256,8 @@ def test_the_program_is_found_in_the_usual_completions(completion: str) -> None:
         "```\nprint(int(input()) * 2)\n```\nOutput:\n```\n6\n```",
         "```\nprint(int(input()) * 2)\n```\nOutput:\n```\nYES\n```",
         "```python\ndef h(x): return x * 2\nh(input())\n```\n```python\nprint(h(int(input())))\n```",
+        "Read, and print twice that:\n\nprint(int(input()) * 2)\n\nIt's done.",
+        "First\nn = int(input())\nprint(n * 2)\nComplexity: constant",
     ],
 )
 def test_a_script_is_the_last_block_that_does_something(completion: str) -> None:
@@ -269,6 +285,10 @@ def test_a_script_is_the_last_block_that_does_something(completion: str) -> None
         "if True:\n    def f(x: List[int]): return x * 2",
         "```python\n    return x * 2\n```\nUsage:\n```python\nprint(f(3))\n```",
         "```python\ndef f(x):\n    return x * 2\n```\nUsage:\n```python\nprint(f(3))\n```",
+        "    return x * 2\n\nIt's twice x.",
+        "    y = x\n    return y * 2\n\n\ndef other(x):\n    'Cut off",
+        "y = x\nreturn y * 2\nThat's it.",
+        "Here's the rest:\n\ndef f(x: List[int]) -> int:\n    return x * 2\n\nDone, isn't it?",
     ],
 )
 def test_a_body_may_have_lost_its_indentation(completion: str) -> None:
@@ -367,7 +387,7 @@ def test_a_ground_truth_that_is_no_python_is_named() -> None:
         judge("", PosedProblem("", "def f(x) return"), asserts=["assert f(1) == 1"])
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 10.5, 1e9, "3"])
+@pytest.mark.parametrize("seconds", [0, -1, 60.5, 1e9, "3"])
 def test_the_limit_of_time_is_bounded(seconds: object) -> None:
     document = json.dumps({"asserts": ["assert f(1) == 1"], "seconds": seconds})
     with pytest.raises(ValidationError):

@@ -19,7 +19,7 @@ SQUARES = PosedProblem("Square a number.", "def f(x):\n    return x * x")
 ASSERTS = ["assert f(7) == 49", "assert f(-31) == 961", "assert f(12) == 144"]
 CASES = [{"stdin": "7\n", "stdout": "49\n"}, {"stdin": "-31\n", "stdout": "961\n"}]
 WRONG = "\ndef f(x):\n    return 0\n"
-MAX_SECONDS = 20.0
+MAX_SECONDS = 10.0
 
 
 def judged(program: str, problem: PosedProblem = SQUARES, **arguments: Any) -> Verdict:
@@ -267,6 +267,22 @@ def test_programs_that_need_too_long_are_wrong(monkeypatch: pytest.MonkeyPatch) 
     assert right == []
 
 
+@pytest.mark.parametrize("program", ["import time\ntime.sleep(0.7)\nprint(0)", "while True: pass"])
+@pytest.mark.parametrize("reward", ["all", "fraction"])
+def test_all_cases_together_take_bounded_time(program: str, reward: str) -> None:
+    began = time.monotonic()
+    verdict = judged(program, cases=CASES * 50, reward=reward)  # 1 s to compute, 1 s to wait
+    assert verdict.reward == 0.0
+    assert time.monotonic() - began < MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    "program", ["def f(x)\n    return x", "raise SystemExit(3)", "import os; os._exit(3)", "f = 1 / 0"]
+)
+def test_a_reason_does_not_depend_on_who_is_faster(program: str) -> None:
+    assert len({judged(program + WRONG).reason for _ in range(8)}) == 1
+
+
 @pytest.mark.parametrize("program", HARD_CODED)
 def test_a_program_that_knows_only_the_visible_tests_is_wrong(program: str) -> None:
     assert_wrong(program, hidden={"asserts": ["assert f(5) == 25", "assert f(0) == 0"]})
@@ -411,6 +427,45 @@ def test_a_result_cannot_please_its_test_through_methods_of_its_own(returned: st
     problem = PosedProblem("", f"def f(x): return {returned}")
     assert judged(problem.ground_truth, problem, asserts=[f"assert {test}"]).reward == 1.0
     assert judged(PLEASING, problem, asserts=[f"assert {test}"]).reward == 0.0
+
+
+OPERATORS = """
+class Bag:
+    def __init__(self, *items): self.items = list(items)
+    def __len__(self): return len(self.items)
+    def __contains__(self, x): return x in self.items
+    def __getitem__(self, n): return self.items[n]
+    def __iter__(self): return iter(self.items)
+    def __str__(self): return f"Bag{self.items}"
+    def __add__(self, other): return Bag(*self.items, *other.items)
+"""
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "len(Bag(1, 2)) == 2",
+        "2 in Bag(1, 2) and 3 not in Bag()",
+        "Bag(1, 2)[1] == 2",
+        "list(Bag(1)) == [1]",
+        "str(Bag(1)) == 'Bag[1]'",
+        "(Bag(1) + Bag(2)).items == [1, 2]",
+    ],
+)
+def test_objects_of_the_classes_under_test_may_have_operators(test: str) -> None:
+    problem = PosedProblem("", OPERATORS)
+    assert judged(OPERATORS, problem, asserts=[f"assert {test}"]).reward == 1.0
+    assert (
+        judged(OPERATORS.replace("*items", "*_, items=()"), problem, asserts=[f"assert {test}"]).reward == 0.0
+    )
+
+
+@pytest.mark.parametrize("test", ["Bag(1) == Bag(1)", "Bag(1) == 1", "Bag(1) < Bag(2)", "len(Bag(1)) == 1"])
+def test_objects_are_equal_to_nothing_and_have_only_the_operators_of_the_ground_truth(test: str) -> None:
+    bag = "class Bag:\n    def __init__(self, *items): pass\n    def __eq__(self, other): return True\n"
+    bag += "    def __lt__(self, other): return True\n"
+    pleasing = f"{bag}    def __len__(self): return 1"
+    assert judged(pleasing, PosedProblem("", bag), asserts=[f"assert {test}"]).reward == 0.0
 
 
 def test_objects_of_the_classes_under_test_may_have_methods_that_lists_have_too() -> None:

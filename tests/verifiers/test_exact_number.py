@@ -70,6 +70,49 @@ def test_anything_else_is_wrong_and_says_why(completion: str, ground_truth: str,
     assert reason in verdict.reason
 
 
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "The answer is not 18.",
+        "not 18",
+        "It isn't 18",
+        "It can never be 18.",
+        "She does not make $18.",
+        "anything but 18",
+        "the sum \u2260 18",
+        "Is it 18? No.",
+        "18 is wrong",
+        "19 or 18",
+        "$19 or perhaps $18",
+        "**19** or **18**",
+        "between 17 and 18",
+        "17\u201318",
+        "It's less than 18.",
+    ],
+)
+def test_a_number_denied_or_left_open_is_no_answer(completion: str) -> None:
+    verdict = exact_number(completion, "18")
+    assert verdict.reward == 0.0
+    assert verdict.reason == f"denies {'$' * ('$18' in completion)}18 or offers another beside it"
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "It is not 17 but 18.",
+        "It isn't 17; it is 18.",
+        "She does not sell 7 eggs, so she makes 9*2 = 18",
+        "If 3 or 4 eggs break, she still gets $18.",
+        "No carry is needed: 18",
+        "Is it 17? No, it is 18.",
+        "It cannot be 17, so 18.",
+        "First 3, then 18, not only odd ones.",
+    ],
+)
+def test_what_is_said_of_other_numbers_takes_nothing_back(completion: str) -> None:
+    assert exact_number(completion, "18").reward == 1.0
+
+
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=3), st.text())
 def test_a_number_is_equal_to_itself_after_any_text(number: Decimal, before: str) -> None:
     before = before.replace("<think>", "").replace("</think>", "")

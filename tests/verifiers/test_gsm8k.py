@@ -276,6 +276,63 @@ def test_a_megabyte_of_anything_is_judged_at_once(piece: str) -> None:
         assert len(verdict.reason) < 300
 
 
+@pytest.mark.parametrize(
+    ("completion", "ground_truth"),
+    [
+        ("The answer is 18 m\u00b2.", "18"),
+        ("The area is 18 m^2.", "18"),
+        ("#### $18 for 9 eggs", "18"),
+        ("She makes $18 for the 9 eggs she sells.", "18"),
+        ("Janet earns $18 daily from selling her remaining 9 eggs at $2 each.", "18"),
+        ("He walks **18 miles** in 3 hours.", "18"),
+        ("18 bolts (2 blue + 16 white)", "18"),
+        ("The winner jumped 18 feet because 18 > 17", "18"),
+        ("The number of pets that are neither cats nor dogs is 20 - 2 = 18", "18"),
+        ("Final answer:\n\n---\n\n**18**", "18"),
+        ("<answer>\n$18\n</answer>", "18"),
+        ("She gets home at 3:00 PM.", "3"),
+        ("She earns $5k.", "5000"),
+        ("The answer is 5k.", "5000"),
+        ("She sells 5 thousand eggs.", "5000"),
+        ("70\u202f000", "70000"),
+        ("2 1/2", "2.5"),
+        ("\u00bd", "0.5"),
+        ("\\boxed{18}\n\nActually, let me verify: 9 * 2 = 18. \\boxed{18}", "18"),
+    ],
+)
+def test_the_number_is_told_from_what_explains_it(completion: str, ground_truth: str) -> None:
+    assert reward(completion, ground_truth) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("completion", "ground_truth"),
+    [
+        ("She makes $9 for 18 eggs.", "18"),
+        ("She makes $18 for 9 eggs, or $20 for 10.", "18"),
+        ("**18** or **19**", "18"),
+        ("It's more than 18", "18"),
+        ("less than 18", "18"),
+        ("17\u201318", "18"),
+        ("17 to 18", "18"),
+        ("between 17 and 18", "18"),
+        ("18k", "18"),
+        ("18 million", "18"),
+        ("36/2", "18"),
+        ("At 3:30 PM", "3"),
+        ("<answer>18</answer><answer>17</answer>", "18"),
+        ("\\boxed{18}\n\nActually, let me verify: 9 * 3 = 27. \\boxed{27}", "18"),
+    ],
+)
+def test_numbers_that_bound_explain_or_scale_are_no_answer(completion: str, ground_truth: str) -> None:
+    assert reward(completion, ground_truth) == 0.0
+
+
+def test_what_the_prompt_counts_in_dozens_stays_in_dozens() -> None:
+    assert reward("She needs 2 dozen eggs.", "2", "How many dozen eggs does she need?") == 1.0
+    assert reward("She needs 2 dozen eggs.", "24", "How many eggs does she need?") == 1.0
+    assert reward("She needs 2 dozen eggs.", "2", "How many eggs does she need?") == 0.0
+
+
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"BURNISH_REAL_DATA: no {REAL_DATA}")
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_real_solution_and_ground_truth_is_right_and_its_neighbour_wrong(split: str) -> None:

@@ -100,6 +100,24 @@ def test_english_does_not_hide_in_text_of_another_script() -> None:
     assert not is_in_language(f"{hindi}\n\n{ENGLISH}", "hi")
 
 
+def test_a_quotation_in_another_language_leaves_an_answer_in_its_own() -> None:
+    german = "\n".join(SENTENCES["de"])
+    assert len(german) > 2 * len(ENGLISH)
+    assert is_in_language(f"{ENGLISH}\n\n" + f"{german}\n" * 5, "de")
+    assert not is_in_language(f"{ENGLISH}\n\n{german}\n{ENGLISH.upper()}", "de")
+
+
+def test_a_prompt_that_must_be_repeated_may_be_in_its_own_language() -> None:
+    constraints = [
+        ("combination:repeat_prompt", {"prompt_to_repeat": ENGLISH}),
+        ("language:response_language", {"language": "de"}),
+    ]
+    german = "\n".join(SENTENCES["de"])
+    assert judge(f"{ENGLISH}\n\n{german}", *constraints).reward == 1.0
+    assert judge(f"{ENGLISH}\n\n{german}", constraints[1]).reward == 0.0
+    assert judge(f"{ENGLISH}\n\n{ENGLISH.upper()}", *constraints).reward == 0.0
+
+
 def test_a_list_of_the_same_words_is_in_no_other_language() -> None:
     points = "\n".join(f"* point {number}" for number in range(30))
     assert is_in_language(f"{ENGLISH}\n\n{ENGLISH}\n{points}", "en")

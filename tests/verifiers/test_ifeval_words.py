@@ -187,6 +187,19 @@ def test_a_comma_of_any_script_is_a_comma(comma: str) -> None:
     assert not met(f"one{comma} two", "punctuation:no_comma")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u6211\u53bb\u5b66\u6821\uff0c\u5f88\u9ad8\u5174\u3002",
+        "\u5b66\u6821\u3001\u5bb6",
+        "\u0630\u0647\u0628\u062a\u060c \u062b\u0645 \u0639\u062f\u062a",
+    ],
+)
+def test_text_of_another_script_keeps_its_own_commas(text: str) -> None:
+    assert met(text, "punctuation:no_comma")
+    assert not met(f"{text},", "punctuation:no_comma")
+
+
 def test_other_punctuation_is_no_comma() -> None:
     assert met("one; two. three: 'four' — ʻokina ș", "punctuation:no_comma")
 

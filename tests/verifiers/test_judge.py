@@ -7,16 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from data_contracts.errors import RecipeError
 from data_contracts.model_verifiers import JudgeSettings
 from data_contracts.verdict import PosedProblem
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.judge import Judge, JudgeLimitError, NoVerdictError
+from stages.verifiers.pool import VerifierPool
+from stages.verifiers.submission import Submission
 
 GOOD = '{"score": 7, "reason": "Clear."}'
 PROBLEM = PosedProblem("Explain tides.", "The Moon pulls.")
@@ -32,6 +35,7 @@ class Endpoint(ThreadingHTTPServer):
         self.requests: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
         self.hangs = threading.Event()
+        self.drips = threading.Event()
         self.released = threading.Event()
 
     @property
@@ -56,6 +60,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.authorizations.append(self.headers["Authorization"])
         if self.server.hangs.is_set():
             self.server.released.wait(30)
+            return
+        if self.server.drips.is_set():
+            self.connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            with suppress(OSError):
+                while not self.server.released.wait(0.02):
+                    self.connection.sendall(b"x")
             return
         replies = self.server.replies
         status, headers, content = replies.pop(0) if len(replies) > 1 else replies[0]
@@ -181,10 +191,9 @@ def test_a_silent_endpoint_gives_no_verdict(endpoint: Endpoint) -> None:
 
 
 def test_a_reply_that_drips_past_its_time_gives_no_verdict(endpoint: Endpoint) -> None:
-    endpoint.says(GOOD)
-    ticks = count(step=10)
-    judge = Judge(_settings(endpoint, max_seconds_per_call=5.0), clock=lambda: float(next(ticks)))
-    with judge, pytest.raises(NoVerdictError, match="too slow"):
+    """Byte after byte, so that no single wait is long."""
+    endpoint.drips.set()
+    with _judge(endpoint, max_seconds_per_call=0.2) as judge, pytest.raises(NoVerdictError, match="Timeout"):
         judge("The Moon.", PROBLEM)
 
 
@@ -276,6 +285,34 @@ def test_tokens_are_limited_and_a_silent_server_counts_bytes(endpoint: Endpoint,
         with pytest.raises(JudgeLimitError):
             judge("three", PROBLEM)
     assert len(endpoint.requests) == (2 if usage else 1)
+
+
+def test_a_call_that_ends_in_nothing_counts_what_was_sent(endpoint: Endpoint) -> None:
+    endpoint.hangs.set()
+    with _judge(endpoint, max_seconds_per_call=0.05, max_total_tokens=100) as judge:
+        with pytest.raises(NoVerdictError, match="Timeout"):
+            judge("one", PROBLEM)
+        with pytest.raises(JudgeLimitError):
+            judge("two", PROBLEM)
+
+
+def test_threads_of_a_pool_share_one_budget(endpoint: Endpoint) -> None:
+    endpoint.says(GOOD)
+    with VerifierPool(Catalog({"judged": _settings(endpoint, max_calls=3)}), num_workers=1) as pool:
+        asked = [Submission("judged", "{}", f"number {n}", "", "") for n in range(12)]
+        threads = [threading.Thread(target=pool.verify_all, args=(asked[n::4],)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(endpoint.requests) == 3
+
+
+def test_a_cache_that_is_none_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database" * 100)
+    for place in (tmp_path / "text", tmp_path / "missing" / "cache.sqlite"):
+        with pytest.raises(RecipeError, match="cannot be opened"):
+            _judge(endpoint, cache=place)
 
 
 @pytest.mark.parametrize(

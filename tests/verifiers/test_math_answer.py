@@ -328,6 +328,132 @@ def test_what_looks_like_a_number_is_none(answer: str) -> None:
     assert reward(f"The answer is {answer}", "18") != 1.0
 
 
+@pytest.mark.parametrize(
+    ("answer", "ground_truth"),
+    [
+        ("x > 3", "(3, \\infty)"),
+        ("3 < x", "(3,\\infty)"),
+        ("x \\gt 3", "\\left(3, \\infty\\right)"),
+        ("\\{x \\mid x > 3\\}", "(3, \\infty)"),
+        ("\\{x \\in \\mathbb{R} : x \\leq 4\\}", "(-\\infty,4]"),
+        ("-2 \\leqslant f(x) < 7", "[-2,7)"),
+        ("7 \\ge x \\ge -2", "x \\in [-2,7]"),
+        ("x \\le -2 \\text{ or } x \\ge 2", "(-\\infty, -2] \\cup [2, \\infty)"),
+        ("2 \\le x or x < -3", "(-\\infty, -3) \\cup [2, \\infty)"),
+        ("x \\neq 3", "(-\\infty,3) \\cup (3,\\infty)"),
+        ("(3, \\infty)", "x > 3"),
+    ],
+)
+def test_an_inequality_is_the_interval_that_it_describes(answer: str, ground_truth: str) -> None:
+    assert reward(f"\\boxed{{{answer}}}", ground_truth) == 1.0
+
+
+@pytest.mark.parametrize("signs", ["<<", "<=", "=<", "=="])
+@pytest.mark.parametrize("brackets", ["()", "(]", "[)", "[]"])
+@pytest.mark.parametrize(("low", "high"), [("1", "2"), ("1", "3"), ("0", "2")])
+def test_an_interval_is_its_ends_and_whether_they_belong_to_it(
+    signs: str, brackets: str, low: str, high: str
+) -> None:
+    first, second = (r"\le" if sign == "=" else "<" for sign in signs)
+    is_same = (low, high, signs) == ("1", "2", brackets.translate(str.maketrans("()[]", "<<==")))
+    interval = f"{brackets[0]}1,2{brackets[1]}"
+    assert reward(f"\\boxed{{{low} {first} x {second} {high}}}", interval) == float(is_same)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ground_truth"),
+    [
+        ("x > 3 \\text{ or } y < 4", "(-\\infty,4) \\cup (3,\\infty)"),
+        ("x > 3 \\text{ or } x = 3", "(3, \\infty)"),
+        ("2x > 3", "(3, \\infty)"),
+        ("1 < x > 2", "(1,2)"),
+        ("\\text{not } x > 3", "(3, \\infty)"),
+    ],
+)
+def test_other_conditions_are_no_interval(answer: str, ground_truth: str) -> None:
+    assert reward(f"\\boxed{{{answer}}}", ground_truth) != 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "ground_truth"),
+    [
+        ("(2516)_8", "2516_8"),
+        ("\\text{2516}_{8}", "2516_8"),
+        ("2516\\text{ (base 8)}", "2516_8"),
+        ("2516 \\text{ base } 8", "2516_8"),
+        ("(\\text{A}5)_{11}", "\\text{A5}_{11}"),
+        ("A5_{11}", "\\text{A5}_{11}"),
+        ("26_{10} = 28_9", "28_9"),
+        ("\\text{a hyperbola}", "\\text{hyperbola}"),
+        ("the hyperbola", "\\text{hyperbola}"),
+        ("4{:}30 \\text{ PM}", "\\text{4:30 p.m.}"),
+        ("4:30", "\\text{4:30 p.m.}"),
+        ("1 \\text{ to } 4", "1:4"),
+        ("1\\colon 4", "1:4"),
+        ("\\begin{pmatrix} 1 \\\\[4pt] 4 \\end{pmatrix}", "\\begin{pmatrix} 1 \\\\ 4 \\end{pmatrix}"),
+        ("\\mathbf{\\frac{3}{4}}", "\\frac{3}{4}"),
+        ("\\color{red}{42}", "42"),
+        ("\\textcolor{blue}{42}", "42"),
+        ("\\text{The value is }42", "42"),
+        ("42 \\pmod{100}", "42"),
+        ("x \\equiv 42 \\pmod{100}", "42"),
+        ("42 \\quad\\blacksquare", "42"),
+        ("42 \\text{ (units)}", "42"),
+        ("42 \\text{ units}^2", "42"),
+        ("3-1i", "3-i"),
+        ("25^{\\,\\circ}", "25^\\circ"),
+        ("1\\text{, }-2", "1,-2"),
+    ],
+)
+def test_dressing_that_people_add_changes_nothing(answer: str, ground_truth: str) -> None:
+    assert reward(f"so \\boxed{{{answer}}}", ground_truth) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "ground_truth"),
+    [
+        ("1358_{10}", "2516_8"),
+        ("(2516)_7", "2516_8"),
+        ("25_{10} = 28_9", "28_9"),
+        ("4:30\\text{ a.m.}", "\\text{4:30 p.m.}"),
+        ("\\text{a hyperbola or a parabola}", "\\text{hyperbola}"),
+        ("4 \\text{ to } 1", "1:4"),
+        ("\\text{The value is not }42", "42"),
+        ("\\text{less than }42", "42"),
+        ("142 \\pmod{100}", "42"),
+        ("43 \\equiv 42 \\pmod{100}", "42"),
+        ("42 \\text{ (thousand)}", "42"),
+        ("\\color{red}{43}", "42"),
+        ("21i", "i"),
+    ],
+)
+def test_what_dressing_may_hide_is_wrong(answer: str, ground_truth: str) -> None:
+    assert reward(f"so \\boxed{{{answer}}}", ground_truth) != 1.0
+
+
+@pytest.mark.parametrize(
+    ("completion", "ground_truth"),
+    [
+        ("<answer>3/4</answer>", "\\frac{3}{4}"),
+        ("<think>5/4</think>\n<answer>\n$\\frac34$\n</answer>", "\\frac{3}{4}"),
+        ("**Final Answer:**\n\n---\n\n$7$", "7"),
+        (
+            "The answer is $\\begin{pmatrix} 2 \\\\\n3 \\end{pmatrix}$.",
+            "\\begin{pmatrix} 2 \\\\ 3 \\end{pmatrix}",
+        ),
+        ("The answer is $34 \\text{ sq. units}$. Done.", "34"),
+        ("\\text{Answer: }15", "15"),
+    ],
+)
+def test_an_announced_answer_is_read_to_its_end(completion: str, ground_truth: str) -> None:
+    assert reward(completion, ground_truth) == 1.0
+
+
+@pytest.mark.parametrize("completion", ["<answer>3</answer><answer>4</answer>", "<answer>3 or 4</answer>"])
+def test_tags_around_an_answer_excuse_nothing(completion: str) -> None:
+    assert reward(completion, "3") == 0.0
+
+
 @pytest.mark.parametrize("lookalike", ["\u0410", "\u0391", "\uff21", "\u13aa", "\U0001d400", "\u1d00"])
 def test_letters_of_other_scripts_are_other_letters(lookalike: str) -> None:
     assert reward(f"\\boxed{{{lookalike}}}", "\\text{(A)}") != 1.0

@@ -294,6 +294,147 @@ def test_blood_groups_are_told_apart() -> None:
     assert multiple_choice("Answer: AB", PosedProblem("", "A"), choices=groups).reward == 0.0
 
 
+ANNOUNCED = [
+    "The answer to this question is {L}.",
+    "The answer, of course, is {L}.",
+    "The best response is ({L}).",
+    "The correct one is {L}.",
+    "The answer is most likely {L}.",
+    "The answer is given by {L}.",
+    "Ans: ({L})",
+    "TL;DR: {L}",
+    "Verdict: {L}",
+    "**Answer**\n\n{L}",
+    "[ANSWER]{L}[/ANSWER]",
+    '{{"choice": "{L}"}}',
+    "\u7b54\u6848\u662f{L}\u3002",
+    "La respuesta correcta es {L}.",
+    "\\boxed{{\\text{{Answer: {L}}}}}",
+    "The correct answer is \\({L}\\).",
+]
+CHOSEN = [
+    "I'd say {L}.",
+    "I'm going with {L}.",
+    "I guess {L}.",
+    "Let's go with {L}.",
+    "I choose {T}.",
+    "I vote for {T}.",
+]
+POINTED = [
+    "It's {L}.",
+    "It has to be {L}.",
+    "The city is {T}, which is option {L}.",
+    "This corresponds to option {L}.",
+    "That leaves {L}.",
+    "So we are left with {L}.",
+    "It lies on the river, which makes {L} correct.",
+    "By elimination, {L}.",
+    "Not {X}. Not {Y}. {L}.",
+    "The answer can't be {X}, so it is {L}.",
+]
+AFFIRMED = [
+    "{T} is the correct answer.",
+    "{T} is correct.",
+    "{L} would be the correct answer.",
+    "{L} fits best.",
+    "Unlike {X}, {L} is correct.",
+]
+OPENING = [
+    "{L}\n\nIt lies on the river.",
+    "**{L}. {T}**\n\nIt lies on the river.",
+    "{L} because it lies there.",
+    "{T}. It lies there.",
+]
+DRESSED = [
+    "__{L}__",
+    "The answer is _{L}_.",
+    "<b>{L}</b>",
+    "\u2705 **{L}. {T}**",
+    "\u2192 {L}",
+    "{L}<|im_end|>",
+    "{T} ({L})",
+    "{T}, option {L}",
+    "The answer is {T} ({L}).",
+    "<answer>{T}</answer>",
+]
+EXPLAINED = [
+    "The correct option is {L} because {X} is the capital of another country.",
+    "The answer is {L} because {X} is wrong and {Y} is too.",
+    "The answer is {L}, so {X} and {Y} are out.",
+    "The answer is {L} ({X} is close but wrong).",
+    "The answer is {L}, not {X} or {Y}.",
+    "The answer is {L} and not {X}.",
+    "The answer is not {X} but {L}.",
+    "The answer is {T}, which lies there.",
+    "The answer is {L}. I double-checked it.",
+    "The answer is {L}. Neither {X} nor {Y} lies there.",
+    "The answer is {L}.\n\nWhy the others are wrong:\n- {X}: it lies elsewhere.\n- {Y}: so does that.",
+    "I choose {L} over {X}.",
+    "Answer: {L}\n\nNote: {X} would be right only if it were in Asia.",
+    "Although {X} seems plausible, {L} is the better answer.",
+]
+
+
+@pytest.mark.parametrize("style", ANNOUNCED + CHOSEN + POINTED + AFFIRMED + OPENING + DRESSED + EXPLAINED)
+def test_every_letter_can_be_said_in_the_words_people_use(style: str) -> None:
+    for position, letter in enumerate("ABCD"):
+        others = "ABCD"[position - 3] + "ABCD"[position - 2]
+        completion = style.format(L=letter, T=CITIES[position], X=others[0], Y=others[1])
+        paid = [x for x in "ABCD" if multiple_choice(completion, PosedProblem("", x), choices=CITIES).reward]
+        assert paid == [letter], completion
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "B is the wrong answer.",
+        "The least likely answer is B.",
+        "Some people say the answer is B.",
+        "The answer that most students give is B.",
+        "The answer to avoid is B.",
+        "It would be a mistake to say that the answer is B.",
+        "The answer is B-flat.",
+        "The answer is B. It's C.",
+        "The answer is B. I meant to say C.",
+        "The answer is B, so is C.",
+        "The answer is B as well as C.",
+        "The answer is B since it may also be C.",
+        "The answer is B (or C).",
+        "B would be correct if it were English.",
+        "B fits. C fits too.",
+        "B makes the most sense, but so does C.",
+        "B\n\nC is also correct.",
+        "B? C?",
+        "The answer is B. C too.",
+        "The answer is B. And C.",
+        "The answer is B. But C is just as good.",
+        "The answer is B. Let me change that to C.",
+        "He says the answer is B.",
+        "B because A or C",
+        "(B)(C)",
+        "It's B, or C.",
+        "It could be B.",
+        "Suppose it is B.",
+        "Eliminated: B",
+        "Second choice: B",
+        "The others are wrong:\nB",
+        "Don't choose B.",
+        "I choose London or Rome.",
+        "London is correct. Rome is correct too.",
+        "The answer is London, Rome.",
+        "The answer is London, or Rome.",
+        "\u274c B. London",
+        "_B_ _C_",
+        "B<|im_end|>C",
+        "<b>B</b> or <i>C</i>",
+        "\u7b54\u6848\u662fB\u6216C\u3002",
+        "La respuesta no es B.",
+    ],
+)
+def test_a_denial_a_doubt_or_a_second_option_is_no_commitment(completion: str) -> None:
+    assert multiple_choice(completion, LONDON, choices=CITIES).reward == 0.0
+
+
 PIECES = st.sampled_from(
     [
         *"ABCD?.,)(\n *",
@@ -312,6 +453,12 @@ PIECES = st.sampled_from(
         "So ",
         "Hmm, ",
         "<answer>",
+        "It is ",
+        "I think ",
+        " because ",
+        "\nVerdict: ",
+        ", not ",
+        " fits.",
     ]
 )
 

@@ -95,6 +95,55 @@ def test_a_verifier_with_a_bug_gives_no_verdict_and_says_why(
     assert (outcome.verdict, outcome.failure) == (None, failure)
 
 
+def test_what_a_verifier_leaves_behind_never_meets_the_next_verdict(pool: VerifierPool) -> None:
+    reasons = [_reason(outcome).split() for outcome in pool.verify_all([_odd("traces")] * 20)]
+    assert {count for count, _ in reasons} == {"1"}
+    assert all(_ends(int(pid)) for _, pid in reasons)
+
+
+def test_a_verifier_that_writes_answers_itself_harms_no_other(pool: VerifierPool) -> None:
+    outcomes = pool.verify_all([_odd(each) for each in ("18", "forge", "19", "18", "forge", "18")] * 10)
+    rewards = [outcome.verdict and outcome.verdict.reward for outcome in outcomes]
+    assert [rewards[n] for n in range(60) if n % 6 not in (1, 4)] == [1.0, 0.0, 1.0, 1.0] * 10
+
+
+def test_a_reason_can_be_written_to_a_file_of_rows(pool: VerifierPool) -> None:
+    assert _reason(pool.verify(_odd("half a character"))) == "?" * 4000
+
+
+def test_what_only_a_worker_finds_missing_is_named() -> None:
+    added = {"odd": "tests.verifiers.odd_verifiers:UNLOADABLE"}
+    with (
+        VerifierPool(Catalog(added), num_workers=1) as pool,
+        pytest.raises(RecipeError, match="no_such_module"),
+    ):
+        pool.verify(Submission("odd", "{}", "18", "", "18"))
+
+
+def test_a_sandbox_that_is_killed_is_replaced() -> None:
+    program = "```python\ndef f(n):\n    return 2 * n\n```"
+    asked = Submission("code", json.dumps({"asserts": ["assert f(2) == 4"]}), program, "", "")
+    worker = Worker(Catalog())
+    for _ in range(2):
+        (outcome,) = worker.judge([asked])
+        assert _reason(outcome) == "passes all 1 tests"
+        assert worker.pid is not None
+        for sandbox in psutil.Process(worker.pid).children():
+            sandbox.kill()
+    worker.close()
+
+
+def test_a_message_that_a_stopped_worker_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.verifiers.worker._TRANSFER_SECONDS", 1)
+    worker = Worker(Catalog(ADDED))
+    assert worker.judge([_odd("18")])[0].verdict is not None
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    outcomes = worker.judge([_odd("x" * 300_000), _odd("18")])
+    worker.close()
+    assert [outcome.verdict and outcome.verdict.reward for outcome in outcomes] == [0.0, 1.0]
+
+
 def test_numbers_of_other_libraries_are_numbers(pool: VerifierPool) -> None:
     verdict = pool.verify(_odd("numpy")).verdict
     assert verdict is not None
@@ -150,8 +199,9 @@ def test_a_composite_is_judged_by_its_terms_wherever_they_run(pool: VerifierPool
         assert [verdict and verdict.reward for verdict in verdicts] == [gated, summed]
     assert ask("raise", gate="odd").failure == "ZeroDivisionError: of its own making"
     assert ask("18", gate="nothing").fault is not None
-    unread = pool.verify(Submission("composite", '{"terms": []}', "18", "", "18"))
-    assert unread.fault is not None
+    for terms in ("[]", '[{"verifier": "nobody", "weight": 1}]'):
+        arguments = f'{{"how": "sum", "terms": {terms}}}'
+        assert pool.verify(Submission("composite", arguments, "18", "", "18")).fault is not None
 
 
 def test_a_completion_beyond_all_measure_is_not_even_shown_to_a_judge() -> None:
@@ -273,34 +323,36 @@ worker = Worker(Catalog({"odd": "tests.verifiers.odd_verifiers:ODD"}))
 worker.judge([Submission("odd", "{}", "18", "", "18")])
 print(worker.pid, flush=True)
 sys.stdin.readline()
-worker.judge([Submission("odd", "{}", "loop", "", "18")])
+worker.judge([Submission("odd", "{}", "sleep", "", "18")])
 """
 
 
-def _user_seconds(process: psutil.Process) -> float:
+def _ends(pid: int) -> bool:
     try:
-        return process.cpu_times().user
-    except psutil.NoSuchProcess:
-        return 0.0
+        watch = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    with os.fdopen(watch, "rb", buffering=0):
+        return bool(multiprocessing.connection.wait([watch], timeout=10))
 
 
 @pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="needs Linux to watch a process that is not a child"
 )
 @pytest.mark.parametrize("busy", [False, True])
-def test_the_worker_ends_when_its_parent_is_killed(busy: bool) -> None:
+def test_worker_and_fork_end_when_their_parent_is_killed(busy: bool) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", ORPHAN], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         assert parent.stdin is not None
         worker = psutil.Process(int(parent.stdout.readline()))
-        watch = os.pidfd_open(worker.pid)
+        pids = [worker.pid]
         if busy:
             parent.stdin.write("go\n")
             parent.stdin.flush()
-            while not (children := worker.children()) or _user_seconds(children[0]) < 0.1:  # until it hangs
-                assert not multiprocessing.connection.wait([watch], timeout=0.02)
+            while not (children := worker.children()):
+                assert worker.is_running()
+            pids.append(children[0].pid)
         parent.kill()
-    with os.fdopen(watch, "rb", buffering=0):
-        assert multiprocessing.connection.wait([watch], timeout=10), "the worker outlived its parent"
+    assert all(_ends(pid) for pid in pids), "a process outlived its parent"

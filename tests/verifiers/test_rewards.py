@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
+from data_contracts.errors import DataError
 from data_contracts.training_configs import GRPOConfig
 from stages.rewards import VerifiedReward
 from stages.verdicts import VerdictCounter
@@ -112,3 +114,26 @@ def test_every_completion_is_a_row_and_a_repeated_round_is_not_twice(
         "problem_id": "p",
         "reason": "exact match",
     }
+
+
+def test_the_first_term_stays_the_first_however_its_recipe_is_stored() -> None:
+    """A database may give the keys of an object back in another order."""
+    config = GRPOConfig.model_validate(
+        {"start": "base", "rows": "x", "steps": 2, "rewards": ["problem", "format"]}
+    )
+    stored = json.loads(json.dumps(config.model_dump(mode="json"), sort_keys=True))
+    assert list(GRPOConfig.model_validate(stored).rewards) == ["problem", "format"]
+    turned = config.model_copy(update={"rewards": dict(reversed(config.rewards.items()))})
+    other = GRPOConfig.model_validate(
+        {"start": "base", "rows": "x", "steps": 2, "rewards": ["format", "problem"]}
+    )
+    assert turned.model_dump() != other.model_dump()
+    with pytest.raises(ValidationError, match="twice"):
+        GRPOConfig.model_validate({"start": "base", "rows": "x", "steps": 2, "rewards": ["format", "format"]})
+
+
+def test_arguments_that_cannot_be_read_are_a_fault_of_the_problem(pool: VerifierPool, tmp_path: Path) -> None:
+    rewarded = Rewarded(pool, tmp_path, rewards=["problem", "repetition"])
+    for arguments in ("{", "[]", '{"unknown": 1}'):
+        with pytest.raises(DataError):
+            rewarded("18", arguments=arguments)

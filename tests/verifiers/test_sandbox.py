@@ -15,7 +15,7 @@ from data_contracts.errors import SandboxError
 from stages import sandbox
 from stages.sandbox import Ended, Limits, Sandbox, SandboxKind, require_strong, strongest
 
-MODULES = ("stages.verifiers.code_values", "stages.verifiers.code_source", "stages.verifiers.code_program")
+MODULES = tuple(f"stages.verifiers.code_{name}" for name in ("values", "prose", "source", "program"))
 PROJECT = Path(__file__).parents[2]
 
 
@@ -36,7 +36,7 @@ def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 def payload_of(source: str) -> dict[str, object]:
-    return {"blocks": [source], "prompt": "", "names": []}
+    return {"blocks": [source], "prompt": "", "names": [], "is_among_words": False}
 
 
 def run(box: Sandbox, source: str, limits: Limits | None = None) -> tuple[str, Ended]:
@@ -93,6 +93,20 @@ def test_a_program_has_its_own_descriptors_only(box: Sandbox) -> None:
 def test_the_next_program_finds_an_empty_scratch_folder(box: Sandbox, litter: str) -> None:
     run(box, litter)
     assert run(box, "import os; print(os.listdir('.'), os.getcwd() == os.environ['HOME'])")[0] == "[] True"
+
+
+def test_nothing_can_be_made_outside_the_scratch_folder(box: Sandbox) -> None:
+    source = (
+        "import os\nfolders, made = ['/'], []\nfor _ in range(2):\n    for folder in list(folders):\n"
+        "        try: folders += [os.path.join(folder, name) for name in os.listdir(folder)]\n"
+        "        except OSError: pass\n"
+        "for folder in [*folders, '/burnish', '/burnish/stages', '/etc', '/dev/shm', '/var/tmp', '/home', '/run']:\n"
+        "    if os.path.realpath(folder) == os.getcwd(): continue\n"
+        "    for make in (os.mkdir, lambda name: os.symlink('/', name), lambda name: open(name, 'w')):\n"
+        "        try: make(os.path.join(folder, 'made')); made.append(folder)\n"
+        "        except OSError: pass\nprint(made)"
+    )
+    assert run(box, source)[0] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -192,6 +206,15 @@ def test_waiting_is_limited_too(box: Sandbox) -> None:
     assert ended.exit_code == -9 and ended.is_out_of_time
 
 
+def test_a_job_that_computes_may_take_longer_than_one_that_waits(box: Sandbox) -> None:
+    """Such as one whose processor others want too; 0.6 s of work are worth 2.4 s of waiting."""
+    limits = Limits(5, 30, waiting_seconds=0.5)
+    work = "import time\nwhile time.process_time() < 0.6: pass\nprint('done')"
+    assert run(box, work, limits)[0] == "done"
+    printed, ended = run(box, "import time; time.sleep(20); print('done')", limits)
+    assert printed == "" and ended.is_out_of_time and ended.exit_code == -9
+
+
 def test_memory_is_limited(box: Sandbox) -> None:
     source = "try: x = bytearray(2**29)\nexcept MemoryError: print('refused')"
     assert run(box, source, Limits(2, 10, memory_bytes=2**28))[0] == "refused"
@@ -218,14 +241,30 @@ def test_a_job_can_be_stopped(box: Sandbox) -> None:
     assert run(box, "print('again')")[0] == "again"
 
 
+def test_a_job_that_ends_while_it_is_stopped_is_said_to_have_ended(box: Sandbox) -> None:
+    """Whoever learns of an end by a closed file must not be faster than the sandbox."""
+    for _ in range(20):
+        payload = os.memfd_create("payload")
+        os.write(payload, json.dumps(payload_of("raise SystemExit(7)")).encode())
+        os.lseek(payload, 0, os.SEEK_SET)
+        reading, writing = os.pipe()
+        box.start("stages.verifiers.code_program:run_script", [payload, payload, writing], Limits(2, 20))
+        os.close(writing)
+        assert os.read(reading, 1) == b""
+        ended = box.stop()
+        assert (ended.exit_code, ended.was_stopped) == (7, False)
+        os.close(payload)
+        os.close(reading)
+
+
 def test_everything_ends_with_the_process_that_started_it(box: Sandbox, tmp_path: Path) -> None:
     code = f"""
-import os, sys
+import json, os, sys
 from stages.sandbox import Limits, Sandbox
-from tests.verifiers.test_sandbox import MODULES
+from tests.verifiers.test_sandbox import MODULES, payload_of
 box = Sandbox({box.kind!r}, MODULES)
 payload = os.memfd_create("payload")
-os.write(payload, b'{{"blocks": ["print(1, flush=True); import time; time.sleep(1000)"], "prompt": "", "names": []}}')
+os.write(payload, json.dumps(payload_of("print(1, flush=True); import time; time.sleep(1000)")).encode())
 os.lseek(payload, 0, os.SEEK_SET)
 box.start("stages.verifiers.code_program:run_script", [payload, os.memfd_create("in"), 1], Limits(5, 900))
 sys.stdin.read()

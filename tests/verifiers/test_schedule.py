@@ -86,6 +86,11 @@ def test_harmless_differences_in_writing_are_right(completion: str) -> None:
     assert judged(completion).reward == 1.0
 
 
+def test_white_space_around_a_name_or_a_time_is_layout() -> None:
+    laid_out = written(*BEST).replace("<name>", "<name>\n    ").replace("</end>", "\n  </end>")
+    assert judged(laid_out).reward == 1.0
+
+
 @pytest.mark.parametrize(
     ("completion", "column"),
     [
@@ -97,7 +102,8 @@ def test_harmless_differences_in_writing_are_right(completion: str) -> None:
         (written(TALK, WORKSHOP), "overlap"),
         (written(OPENING, ("Talk", "10:01", "11:30")), "non_existent"),
         (written(OPENING, ("Talk", "10:00", "11:29")), "non_existent"),
-        (written(OPENING, ("Talk", "10:00", "11:30 ")), "non_existent"),
+        (written(OPENING, ("Talk", "10:00", "11:30\u00a0")), "non_existent"),
+        (written(OPENING, OPENING, (" Opening ", "09:00", "10:00")), "non_existent"),
         (written(("Opening", "9:00", "10:00"), TALK), "non_existent"),
         (written(*BEST[:2], ("Q&A dinner", "23:30", "00:00")), "non_existent"),
         (written(*BEST, ("Gala", "13:00", "20:00")), "non_existent"),

@@ -127,6 +127,10 @@ def test_without_a_fall_off_the_bounds_are_sharp_and_the_verdict_says_by_how_muc
         (". . . ! " * 1000, "words"),
         ("a" * 1000, "words"),
         ("\n\n\n" * 1000, "words"),
+        ("a" + "\u3164" * 1000, "characters"),
+        ("\u3164 " * 1000, "words"),
+        ("a" + "\u2800" * 1000, "characters"),
+        ("\ufdfa" * 40, "characters"),
     ],
 )
 def test_what_nobody_sees_does_not_reach_a_minimum(completion: str, unit: Any) -> None:
@@ -136,6 +140,21 @@ def test_what_nobody_sees_does_not_reach_a_minimum(completion: str, unit: Any) -
 @pytest.mark.parametrize("padding", [" ", "\n", "\u200b", "\x00", "\u3000"])
 def test_but_it_counts_against_a_maximum(padding: str) -> None:
     assert length("a" + padding * 1000, PROBLEM, unit="characters", maximum=50).reward == 0.0
+
+
+def test_chinese_and_japanese_characters_are_words() -> None:
+    sentence = (
+        "\u6211\u4eca\u5929\u53bb\u5b66\u6821\uff0c\u5f88\u9ad8\u5174\u3002"  # nine characters, two marks
+    )
+    assert length(sentence, PROBLEM, unit="words", minimum=9, maximum=9).reward == 1.0
+    assert length(f"GPT-4 {sentence}", PROBLEM, unit="words", minimum=10, maximum=10).reward == 1.0
+    assert length("it's an e-mail, isn't it?", PROBLEM, unit="words", minimum=5, maximum=5).reward == 1.0
+
+
+def test_invisible_characters_do_not_make_a_repetition_new() -> None:
+    plain = " ".join(["the cat sat"] * 30)
+    varied = " ".join("th" + "\u200b" * time + "e cat sat" for time in range(30))
+    assert repetition(varied, PROBLEM, n=3) == repetition(plain, PROBLEM, n=3)
 
 
 def test_thinking_counts_as_length() -> None:

@@ -62,6 +62,9 @@ def judged(completion: str, min_steps: int = 1) -> Verdict:
         ("5 / 25 * 100 = 20%, 5 / 25 = 20%, 1 / 3 = 33.33%", 3),
         ("<think>12 + 7 = 19</think>The answer is 19.", 1),
         ("3 + 4 = 7!", 1),
+        ("She has 10 apples + 5 apples = 15 apples.", 1),
+        ("16 eggs - 3 eggs - 4 eggs = 9 eggs; 5 eggs * 3 = 15 eggs", 2),
+        ("1 egg + 3 eggs = 4 eggs = 2 * 2 eggs", 2),
         ("10 - 5 = 5 and 4 / 2 = 2 and 5 - 5 = 0", 3),
     ],
 )
@@ -96,6 +99,8 @@ def test_right_steps_are_counted_and_rewarded(completion: str, num_steps: int) -
         ("(2 + 3) * 2 = 8", 0.0),
         ("2 + 3 * 2 = 10", 0.0),
         ("50% of 10 = 6", 0.0),
+        ("10 apples + 5 apples = 16 apples", 0.0),
+        ("2 + 3 = 6 apples = 12 / 2", 0.0),
     ],
 )
 def test_the_reward_is_the_share_before_the_first_error(completion: str, reward: float) -> None:
@@ -141,6 +146,12 @@ def test_what_is_no_work_earns_nothing(completion: str) -> None:
         "x + 5 = 8",
         "half of 6 + 2 = 5",
         "twice 5 + 3 = 13",
+        "1 hour + 30 minutes = 90 minutes",
+        "1 hour + 30 = 90 minutes",
+        "Day 1 sales + 5 = 105",
+        "Drop 8 degrees = 2 - 8",
+        "2 dozen + 3 dozen = 60",
+        "half of 6 eggs + 2 eggs = 5 eggs",
         "5 apples + 3 = 7",
         "60 students x 2/3 = 40 students",
         "f(2) + 3 = 7",

@@ -1,5 +1,6 @@
 """`burnish verifier`, typed as a person would, and the template that it prints."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,15 @@ def test_a_completion_is_tried_and_the_reason_is_told(type_: Type) -> None:
     assert (verdict["reward"], verdict["reason"]) == (0.0, "answered 19, expected 18")
 
 
+def test_a_completion_is_read_from_standard_input_whatever_its_bytes(
+    type_: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff it is 18")))
+    verdict = json.loads(type_("try", "exact_number", "-", "--ground-truth", "18", "--json"))
+    assert verdict["reward"] == 1.0
+    assert json.loads(type_("try", "exact_number", "-18", "--ground-truth", "-18", "--json"))["reward"] == 1.0
+
+
 def test_the_template_keeps_every_promise(type_: Type, own: Path) -> None:
     checks = json.loads(type_("check", f"{own.name}:LAST_WORD", "--ground-truth", "blue", "--json"))
     assert (len(checks), [each["fault"] for each in checks]) == (5, [""] * 5)
@@ -69,7 +79,8 @@ def test_a_verifier_that_raises_or_hangs_is_found(type_: Type) -> None:
     ("arguments", "complaint"),
     [
         (("check", "nothing"), "There is no verifier named 'nothing'"),
-        (("check", "gone.py:X"), "cannot be loaded"),
+        (("check", "gone.py:X"), "The verifier gone.py:X cannot be loaded"),
+        (("check", "mine.py"), "mine.py names a file and no record in it"),
         (("check", "mine.py:GONE"), "has no attribute 'GONE'"),
         (("check", "mine.py:LAST_WORD", "--ground-truth", "two words"), "is not one word"),
         (("try", "exact_number", "18", "--ground-truth", "x"), "is no number"),
