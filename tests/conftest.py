@@ -1,4 +1,4 @@
-"""Every test run tries the same examples, and ends without the noise of what Python tears down."""
+"""Every test run tries the same examples, wastes no core, and ends without the noise of what Python tears down."""
 
 import atexit
 import os
@@ -7,6 +7,9 @@ from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""PyTorch's idle threads sleep: with others at work on the same cores, those that spin took most of the time."""
 
 
 def _end_quietly() -> None:

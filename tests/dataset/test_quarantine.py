@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,10 @@ from infra.intake.reading import read_batches
 from infra.ledger import Ledger
 from infra.warehouse.publishing import Publisher
 from infra.warehouse.quarantine import BadRow, Quarantines, QuarantineWriter
-from tests.dataset.test_data_commands import Terminal
+from tests.dataset.terminal import Row, Terminal
 
-Row = dict[str, Any]
 TURNS = "messages=[{role: 'user', content: question}, {role: 'assistant', content: %s}]"
 ANSWER, OTHER, EMPTY = TURNS % "answer", TURNS % "alt", TURNS % "''"
-
-
-@pytest.fixture
-def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    monkeypatch.setenv("BURNISH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.chdir(tmp_path)
-    return Terminal(tmp_path, capsys)
 
 
 def _questions(good: int, bad: int, prefix: str = "") -> list[Row]:
@@ -49,6 +41,24 @@ def _import_questions(terminal: Terminal, name: str, rows: list[Row], code: int 
     return terminal.type(
         "import", "qa", path, "--kind", "sft", "--map", ANSWER, "--map", "alt=alt", code=code
     )
+
+
+@pytest.fixture(scope="module")
+def asked_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("asked")
+    (folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _questions(20, 5)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BURNISH_HOME", str(folder / "home"))
+        given = ["qa", str(folder / "qa.jsonl"), "--kind", "sft", "--map", ANSWER, "--map", "alt=alt"]
+        assert execute(["data", "import", *given]) == 0
+    return folder / "home"
+
+
+@pytest.fixture
+def asked(asked_home: Path, terminal: Terminal) -> Terminal:
+    """`qa@1` has twenty questions, and five are in quarantine."""
+    shutil.copytree(asked_home, terminal.home.path, dirs_exist_ok=True)
+    return terminal
 
 
 def _prompts(terminal: Terminal, reference: str) -> list[str]:
@@ -104,12 +114,11 @@ def test_a_fix_killed_at_any_instant_took_all_rows_or_none(
 
 
 @pytest.mark.parametrize("point", ["import_batches", "record_version"])
-def test_an_import_between_a_killed_fix_and_the_next_repeats_no_row(terminal: Terminal, point: str) -> None:
-    _import_questions(terminal, "qa.jsonl", _questions(20, 5))
+def test_an_import_between_a_killed_fix_and_the_next_repeats_no_row(asked: Terminal, point: str) -> None:
     _kill_a_fix(fixing, point)
-    _import_questions(terminal, "bad.jsonl", _questions(0, 2, "late "), code=2)
-    terminal.type("quarantine", "qa", "--fix", "--map", OTHER)
-    assert _prompts(terminal, "qa") == [*(f"q{number}" for number in range(25)), "late q0", "late q1"]
+    _import_questions(asked, "bad.jsonl", _questions(0, 2, "late "), code=2)
+    asked.type("quarantine", "qa", "--fix", "--map", OTHER)
+    assert _prompts(asked, "qa") == [*(f"q{number}" for number in range(25)), "late q0", "late q1"]
 
 
 def test_an_import_repeated_after_a_fix_brings_no_row_back(terminal: Terminal) -> None:
@@ -131,9 +140,8 @@ def _read(name: str) -> list[Row]:
     ("own_map", "code"), [(EMPTY, 2), (TURNS % "case when question = 'q20' then 'x' else '' end", 2)]
 )
 def test_of_two_fixes_at_once_each_row_is_taken_by_one(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, own_map: str, code: int
+    asked: Terminal, monkeypatch: pytest.MonkeyPatch, own_map: str, code: int
 ) -> None:
-    _import_questions(terminal, "qa.jsonl", _questions(20, 5))
     run = fixing.import_batches
 
     def overtaken(*arguments: Any) -> Any:
@@ -142,9 +150,9 @@ def test_of_two_fixes_at_once_each_row_is_taken_by_one(
         return run(*arguments)
 
     monkeypatch.setattr(fixing, "import_batches", overtaken)
-    terminal.type("quarantine", "qa", "--fix", "--map", own_map, code=code)
-    assert _left(terminal) == []
-    assert _prompts(terminal, "qa") == [f"q{number}" for number in range(25)]
+    asked.type("quarantine", "qa", "--fix", "--map", own_map, code=code)
+    assert _left(asked) == []
+    assert _prompts(asked, "qa") == [f"q{number}" for number in range(25)]
 
 
 def test_a_quarantine_gives_way_once(terminal: Terminal) -> None:
@@ -262,32 +270,34 @@ def test_whole_rows_of_parquet_are_those_of_the_file(tmp_path: Path) -> None:
         assert seen == count
 
 
-@pytest.mark.parametrize("row", ["   ", "", "\ufeff", "\u2003", "\x0b", "a\nb", None, [], 7, "null", "{}"])
-def test_a_correction_that_is_no_row_leaves_the_row_where_it_is(terminal: Terminal, row: Any) -> None:
-    _import_questions(terminal, "qa.jsonl", _questions(20, 5))
+NO_ROWS: list[Any] = ["   ", "", "\ufeff", "\u2003", "\x0b", "a\nb", None, [], 7, "null", "{}"]
+
+
+def test_corrections_that_are_no_rows_leave_the_rows_where_they_are(terminal: Terminal) -> None:
+    _import_questions(terminal, "qa.jsonl", _questions(20, len(NO_ROWS) + 4))
     before = _left(terminal)
     terminal.type("quarantine", "qa", "--export", "bad.jsonl")
     lines = _read("bad.jsonl")
-    lines[0]["row"] = row
-    lines[1]["row"]["answer"] = "corrected"
+    for line, row in zip(lines, NO_ROWS, strict=False):
+        line["row"] = row
+    lines[len(NO_ROWS)]["row"]["answer"] = "corrected"
     terminal.write("bad.jsonl", lines)
     report = terminal.json("quarantine", "qa", "--fix", "--source", "bad.jsonl")
-    assert (report["read"], report["accepted"], report["quarantined"]) == (5, 1, 4)
-    assert _left(terminal) == [before[0], *before[2:]]
+    assert (report["read"], report["accepted"], report["quarantined"]) == (15, 1, 14)
+    assert _left(terminal) == [*before[:11], *before[12:]]
 
 
 @pytest.mark.parametrize(
     "place", [{"number": -3}, {"number": 5}, {"number": 1.0}, {"number": True}, {"quarantine": 1}]
 )
-def test_a_correction_names_a_row_exactly(terminal: Terminal, place: Row) -> None:
-    _import_questions(terminal, "qa.jsonl", _questions(20, 5))
-    terminal.type("quarantine", "qa", "--export", "bad.jsonl")
+def test_a_correction_names_a_row_exactly(asked: Terminal, place: Row) -> None:
+    asked.type("quarantine", "qa", "--export", "bad.jsonl")
     lines = _read("bad.jsonl")
-    terminal.write("bad.jsonl", [lines[0] | place, *lines[2:]])
-    assert "line 1: this is none of the quarantined rows" in terminal.type(
+    asked.write("bad.jsonl", [lines[0] | place, *lines[2:]])
+    assert "line 1: this is none of the quarantined rows" in asked.type(
         "quarantine", "qa", "--fix", "--source", "bad.jsonl", code=2
     )
-    assert len(_left(terminal)) == 5
+    assert len(_left(asked)) == 5
 
 
 @pytest.mark.parametrize("given", [("--map", ANSWER), ("--source", "bad.jsonl")])
@@ -296,12 +306,11 @@ def test_a_correction_without_fix_is_refused_and_says_what_to_type(terminal: Ter
     assert "burnish data quarantine qa --fix " + given[0] in terminal.type("quarantine", "qa", *given, code=2)
 
 
-def test_a_fix_that_emptied_the_quarantine_and_was_killed_is_noted_by_the_next(terminal: Terminal) -> None:
-    _import_questions(terminal, "qa.jsonl", _questions(20, 5))
+def test_a_fix_that_emptied_the_quarantine_and_was_killed_is_noted_by_the_next(asked: Terminal) -> None:
     _kill_a_fix(fixing, "record_version")
-    printed = terminal.type("quarantine", "qa", "--fix", "--map", OTHER, code=2)
+    printed = asked.type("quarantine", "qa", "--fix", "--map", OTHER, code=2)
     assert "No row of qa is in quarantine" in printed
-    recorded = Ledger(terminal.home.ledger_path).find_by_stage("data", "qa")
+    recorded = Ledger(asked.home.ledger_path).find_by_stage("data", "qa")
     assert [(execution.version, execution.kind) for execution in recorded] == [(2, "fix"), (1, "import")]
 
 

@@ -1,34 +1,20 @@
-"""Shapes: which columns are recognised, what they become, and what a person's own expressions may do."""
+"""Shapes: which columns are recognised, and what they become."""
 
-import gzip
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.errors import DataError
 from data_contracts.rows import RowKind
-from infra.intake.checks import check_rows
-from infra.intake.mapping import Defaults, Mapper, apply_mapping
-from infra.intake.schedule_checks import check_schedule, schedule_findings
-from infra.intake.shapes import custom_mapping, describe, recognise
+from infra.intake.mapping import Mapper, apply_mapping
+from infra.intake.shapes import custom_mapping, recognise
+from tests.dataset.mapped_rows import ASSISTANT, CHAT, DEFAULTS, JSON_TEXT, PAIR, USER, Row, mapped
 
-Row = dict[str, Any]
-USER, ASSISTANT = {"role": "user", "content": "1+2"}, {"role": "assistant", "content": "3"}
 WRONG = {"role": "assistant", "content": "4"}
+
+
 SYSTEM = {"role": "system", "content": "Add."}
-DEFAULTS = Defaults(source="mine", verifier="exact_number", arguments="{}")
-DATA = Path(os.environ.get("BURNISH_REAL_DATA", Path(__file__).parents[3] / "shared/data"))
-JSON_TEXT = {b"json": b"text"}
-
-
-def mapped(rows: list[Row] | pa.Table, kind: RowKind | None = None, **maps: str) -> list[Row]:
-    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
-    return apply_mapping(custom_mapping(table.schema, kind, maps), table, DEFAULTS).to_pylist()
 
 
 def without_id(row: Row) -> Row:
@@ -40,8 +26,6 @@ def problem(ground_truth: str, verifier: str, arguments: str = "{}", **rest: Any
     return {**row, "source": "mine", **rest}
 
 
-CHAT = {"messages": [USER, ASSISTANT], "source": "mine"}
-PAIR = {"prompt": [USER], "chosen": "3", "rejected": "4", "source": "mine"}
 SHAPES: dict[str, tuple[Row, str, Row]] = {
     "messages": (
         {"messages": [USER, ASSISTANT], "source": "theirs"},
@@ -316,188 +300,3 @@ def test_bytes_that_are_no_text_are_reported_as_damage() -> None:
     assert [row["messages"][1]["content"] for row in mapped(pairs)] == ["a\ufffd", "fine"]
     found = mapped(pa.table({"messages": chats}))
     assert [turn["content"] for row in found for turn in row["messages"]] == ["a\ufffd", "fine", "\ufffd" * 3]
-
-
-# A person's own expressions
-
-
-def test_one_column_of_a_shape_can_be_replaced() -> None:
-    (made,) = mapped([{"question": "1+2", "answer": "#### 3"}], prompt="question || '?'", verifier="'format'")
-    assert made["prompt"] == [{"role": "user", "content": "1+2?"}]
-    assert (made["ground_truth"], made["verifier"]) == ("3", "format")
-
-
-def test_columns_of_no_shape_can_be_named() -> None:
-    row = {"Frage": "1+2", "die Antwort": "3", "n": 5, "Quelle": "x"}
-    made = mapped(
-        [row], prompt="frage", completion='"die Antwort" -- the answer', score="n + 1", source="Quelle"
-    )
-    assert made == [{**CHAT, "source": "x", "score": 6}]
-    (pair,) = mapped([row], RowKind.pairs, prompt="Frage", chosen='"die Antwort"', rejected="n")
-    assert pair == {**PAIR, "rejected": "5"}
-
-
-def test_what_is_read_and_what_is_dropped_is_known() -> None:
-    schema = pa.table({"q": ["a"], "a": ["b"], "note": ["c"]}).schema
-    found = custom_mapping(schema, None, {"prompt": "trim(q)", "ground_truth": "a"})
-    assert (found.kind, found.needs, found.dropped) == (RowKind.problems, ("q", "a"), ("note",))
-    assert describe(found)[:2] == [("prompt", "trim(q)"), ("ground_truth", "a")]
-    assert ("source", "(the dataset's name)") in describe(found)
-
-
-def test_a_value_that_cannot_be_made_is_missing_and_spares_the_others() -> None:
-    rows = [{"q": "a", "n": "7"}, {"q": "b", "n": "seven"}]
-    table = pa.Table.from_pylist(rows)
-    made = apply_mapping(
-        custom_mapping(table.schema, None, {"prompt": "q", "ground_truth": "n::int * 2"}), table, DEFAULTS
-    )
-    assert made["ground_truth"].to_pylist() == ["14", None]
-    assert check_rows(RowKind.problems, made).to_pylist() == [None, "ground_truth is missing"]
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "",
-        "q; drop table x",
-        "q, q",
-        "q) , (q",
-        "select 1",
-        "*",
-        "columns(*)",
-        "unnest([1, 2])",
-        "max(q)",
-        "count(*)",
-        "row_number() over ()",
-        "random()",
-        "(select 1)",
-        "(select content from read_text('/etc/passwd'))",
-        "exists(from 'rows.csv')",
-        "read_text('/etc/passwd')",
-        "getenv('HOME')",
-        "current_setting('home_directory')",
-        "repeat(q, 10000000000)",
-        "len(range(3000000000))",
-        "list_reduce(['a'], lambda x, y: x || y)",
-        "nothing",
-        "$1",
-        "?",
-        "q /* open",
-        "[1]",
-        "{'a': 1}",
-        "'a' || chr(0",
-        "q\ud800",
-        "(" * 3000 + "q" + ")" * 3000,
-        "+".join(["1"] * 900),
-        "-" * 5000 + "1",
-    ],
-)
-def test_what_is_not_one_value_of_one_row_is_refused_by_name(expression: str) -> None:
-    with pytest.raises(DataError) as caught:
-        mapped([{"q": "a"}, {"q": "b"}], prompt="q", ground_truth=expression)
-    assert "ground_truth" in str(caught.value)
-
-
-def test_columns_that_no_shape_explains_are_answered_with_the_way_out() -> None:
-    with pytest.raises(DataError) as caught:
-        mapped([{"Frage": "1+2", "die Antwort": "3", "n": 5}])
-    message = str(caught.value)
-    assert "Frage: string" in message and "n: int64" in message
-    assert "ShareGPT (sft): conversations: list of {from, value}" in message
-    assert "--map prompt=Frage --map completion='\"die Antwort\"'" in message
-
-
-def test_a_kind_that_the_columns_do_not_fit_is_refused() -> None:
-    with pytest.raises(DataError, match=r"to be read as pairs(.|\n)*--map prompt=prompt --map chosen="):
-        mapped([{"prompt": "1+2", "ground_truth": "3"}], RowKind.pairs)
-
-
-def test_columns_of_objects_are_no_text() -> None:
-    with pytest.raises(DataError, match="no known shape"):
-        mapped([{"prompt": {"text": "a"}, "ground_truth": "b"}])
-    with pytest.raises(DataError, match="no known shape"):
-        mapped([{"messages": 3}])
-
-
-def test_two_columns_that_sql_cannot_tell_apart_are_refused() -> None:
-    with pytest.raises(DataError, match="differ only in the case"):
-        mapped([{"q": "a", "Q": "b"}], prompt="q", completion="Q")
-
-
-# Real data
-
-
-def read_rows(name: str) -> pa.Table:
-    path = DATA / name
-    if not DATA.is_dir():
-        pytest.skip(f"{DATA} (BURNISH_REAL_DATA) does not exist")
-    if path.suffix == ".parquet":
-        return pq.read_table(path)
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
-        rows = [json.loads(line) for line in lines]
-    if "kwargs" not in rows[0]:
-        return pa.Table.from_pylist(rows)
-    table = pa.Table.from_pylist([{**row, "kwargs": json.dumps(row["kwargs"])} for row in rows])
-    place = table.schema.get_field_index("kwargs")
-    return table.cast(table.schema.set(place, table.schema.field(place).with_metadata(JSON_TEXT)))
-
-
-REAL = {
-    "gsm8k/train.jsonl": ("GSM8K", 7473, 0),
-    "gsm8k/test.jsonl": ("GSM8K", 1319, 0),
-    "math_train/train.parquet": ("verl", 7500, 2),
-    "math_train/test.parquet": ("verl", 5000, 0),
-    "math_train/dapo17k_train.parquet": ("verl", 17398, 0),
-    "math500/test.jsonl": ("MATH-500", 500, 0),
-    "ifeval/input_data.jsonl": ("IFEval", 541, 0),
-    "humaneval/HumanEval.jsonl.gz": ("HumanEval", 164, 0),
-    "mbpp/mbpp.jsonl": ("MBPP", 974, 0),
-    "events_scheduling/train.jsonl": ("event scheduling", 500, 0),
-    "events_scheduling/test.jsonl": ("event scheduling", 100, 0),
-}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_every_public_set_is_read_in_full(name: str) -> None:
-    """Two of MATH's rows have an empty ground truth (their answer was never found in the solution)."""
-    table = read_rows(name)
-    shape, rows, empty = REAL[name]
-    mapping = custom_mapping(table.schema, None, {})
-    made = apply_mapping(mapping, table, DEFAULTS)
-    reasons = check_rows(mapping.kind, made).drop_null().to_pylist()
-    assert (mapping.shape, made.num_rows, reasons) == (shape, rows, ["ground_truth is empty"] * empty)
-    assert len(set(made["problem_id"].to_pylist())) == rows
-
-
-def test_gsm8ks_ground_truths_are_what_follows_the_mark() -> None:
-    table = read_rows("gsm8k/train.jsonl")
-    made = apply_mapping(custom_mapping(table.schema, None, {}), table, DEFAULTS)
-    expected = [answer.split("####")[1].strip().replace(",", "") for answer in table["answer"].to_pylist()]
-    assert made["ground_truth"].to_pylist() == expected
-    assert made["prompt"][0].as_py()[0]["content"].startswith("Natalia sold clips to 48 of her friends")
-    assert expected[0] == "72"
-
-
-def test_ifevals_arguments_are_the_files_own() -> None:
-    table = read_rows("ifeval/input_data.jsonl")
-    made = apply_mapping(custom_mapping(table.schema, None, {}), table, DEFAULTS).to_pylist()
-    for given, row in zip(table.to_pylist(), made, strict=True):
-        kwargs = json.loads(given["kwargs"])
-        expected = {"instruction_id_list": given["instruction_id_list"], "kwargs": kwargs}
-        assert json.loads(row["arguments"]) == expected
-    assert json.loads(made[0]["arguments"])["kwargs"][2] == {"relation": "at least", "num_words": 300}
-
-
-def test_the_known_defects_of_the_schedules_are_found() -> None:
-    counts = dict.fromkeys(["late", "touching", "equal"], 0)
-    for name, late in (("train", 4), ("test", 0)):
-        table = read_rows(f"events_scheduling/{name}.jsonl")
-        made = apply_mapping(custom_mapping(table.schema, None, {}), table, DEFAULTS)
-        errors = schedule_findings(made).errors.drop_null().to_pylist()
-        assert len(errors) == late and all("past 24:00" in error for error in errors)
-        for arguments in made["arguments"].to_pylist():
-            _, warnings = check_schedule(arguments)
-            counts["touching"] += any("when another starts" in warning for warning in warnings)
-            counts["equal"] += any("several events" in warning for warning in warnings)
-        counts["late"] += len(errors)
-    assert counts == {"late": 4, "touching": 4, "equal": 16}

@@ -45,7 +45,8 @@ class World:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Of somebody who has nothing but Burnish."""
     user_home = tmp_path_factory.mktemp("user")
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ", "PYTHONPATH") if name in os.environ}
+    names = ("PATH", "LANG", "TZ", "PYTHONPATH", "OMP_WAIT_POLICY")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return kept | {"HOME": str(user_home), "TMPDIR": str(tmp_path_factory.mktemp("tmp")), "COLUMNS": "80"}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from infra.records import Run
 from tests.pipeline import coin
-from tests.pipeline.conftest import World, burnish
+from tests.pipeline.conftest import World
 from tests.pipeline.shell import PROJECT, Outcome, Shell
 
 
@@ -150,15 +150,14 @@ def test_deleted_weights_are_made_again_and_missed_until_then(world: World, shel
     assert shell.run("chat", "lost.sft/1", "--prompt", "toss 1").code == 0
 
 
-def test_a_removed_registry_is_filled_again(world: World, tmp_path: Path):
-    """In a copy of the home, since the shared shell's process holds MLflow open."""
+def test_a_removed_registry_is_filled_again(world: World, shell: Shell, tmp_path: Path):
+    """In a copy of the home, since the shell's process holds the MLflow of its own open."""
     home = shutil.copytree(world.home.path, tmp_path / "home")
     shutil.rmtree(home / "mlflow")
-    environment = dict(world.environment) | {"BURNISH_HOME": str(home)}
-    assert burnish(environment, [], "run", world.recipe, "--json").code == 0
-    listed = burnish(environment, [], "models", "coin", "--json").json
+    assert shell.run("run", world.recipe, "--json", home=home).code == 0
+    listed = shell.run("models", "coin", "--json", home=home).json
     assert {model["name"] for model in listed} == {f"coin.{model}" for model in coin.MODELS}
-    assert burnish(environment, [], "promote", "coin", "--json").json["model"] == "coin.grpo"
+    assert shell.run("promote", "coin", "--json", home=home).json["model"] == "coin.grpo"
 
 
 def test_a_pipelines_name_promotes_the_version_its_newest_run_ended_with(world: World, shell: Shell):

@@ -252,6 +252,7 @@ def test_other_rows_than_rollouts_are_refused(home: Home, rescore: Rescore) -> N
         rescore("chats", "chats")
 
 
+@pytest.mark.servers
 def test_dask_judges_in_processes_of_its_own_and_outlives_one_of_them(
     home: Home, rescore: Rescore, tmp_path: Path
 ) -> None:
@@ -270,6 +271,7 @@ def test_dask_judges_in_processes_of_its_own_and_outlives_one_of_them(
     assert len(processes) >= 2
 
 
+@pytest.mark.servers
 def test_a_running_cluster_gives_the_verdicts_that_threads_give(
     home: Home, rescore: Rescore, tmp_path: Path
 ) -> None:
@@ -289,6 +291,7 @@ def test_a_running_cluster_gives_the_verdicts_that_threads_give(
     assert here.published.version.fingerprint == there.published.version.fingerprint
 
 
+@pytest.mark.servers
 def test_a_cluster_that_does_not_answer_is_an_error(
     home: Home, rescore: Rescore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
