@@ -17,18 +17,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.audit_config import AuditConfig
-from data_contracts.errors import EmptyResultError, StageError
+from data_contracts.errors import DataError, EmptyResultError, StageError
 from data_contracts.jobs import StageJob, StageResult
+from data_contracts.verdict import Verdict
 from stages.audit_fuzz import Judged, asked_again, by_form, failures, judge_cases, second_opinion
 from stages.audit_gate import blocking, notes
 from stages.audit_judge import Judge, OnProgress
 from stages.audit_policies import score_policies
 from stages.audit_report import AuditReport, Fault, Timing, VerifierFindings, share_of, sum_of
 from stages.audit_subjects import Asked, draw, read_subjects
-from stages.verifiers.catalog import Catalog
+from stages.verifiers.catalog import VERIFIERS, Catalog
 from stages.verifiers.ground_truths import ground_truth_faults
 from stages.verifiers.pool import VerifierPool, shared_pool
 from stages.verifiers.submission import submission
+from stages.verifiers.verifier import Verifier
 
 Row = Mapping[str, Any]
 
@@ -90,7 +92,7 @@ def audit(
         for name, positions in groups.items()
     )
     blocks = [sentence for each in found for sentence in blocking(each, config)]
-    told = [sentence for each in found for sentence in notes(each)]
+    told = [sentence for each in found for sentence in notes(each, config)]
     return AuditReport(len(problems), found, tuple(blocks), tuple(told))
 
 
@@ -107,9 +109,9 @@ def _audit_verifier(
     chosen = {position: problems[position] for position in sorted({*fuzzed, *tried})}
     asked = read_subjects(chosen, name, judge, seed)
     judged = judge_cases([asked[position] for position in fuzzed], judge)
-    second = judge.pool.catalog.find(name).second if usable else None
     forms = by_form(judged)
-    failed, failure = failures(judged)
+    failed, failure = failures(judged, [asked[position] for position in fuzzed])
+    verifier = judge.pool.catalog.find(name) if usable else None
     return VerifierFindings(
         verifier=name,
         faults=share_of(len(faults), len(reasons)),
@@ -119,12 +121,13 @@ def _audit_verifier(
         ),
         fuzzed=len(fuzzed),
         not_stated=sum(not asked[position].is_stated for position in fuzzed),
-        false_negatives=sum_of([form.wrong for form in forms if form.is_right]),
-        false_positives=sum_of([form.wrong for form in forms if form.is_right is False]),
+        lacks_policies=_lacks_policies(name, verifier),
+        false_negatives=sum_of([form.wrong for form in forms if form.is_right and not form.is_open]),
+        false_positives=sum_of([form.wrong for form in forms if not form.is_right and not form.is_open]),
         forms=forms,
         failures=failed,
         failure=failure,
-        second=second_opinion(judged, second, judge) if second else None,
+        second=second_opinion(judged, verifier.second, judge) if verifier and verifier.second else None,
         seconds=_timing(judged),
         policies=score_policies([asked[position] for position in tried], name, config, judge),
         repeated=asked_again(judged, judge, seed),
@@ -146,10 +149,22 @@ def _faults(rows: Mapping[int, Row], judge: Judge) -> dict[int, tuple[str, bool]
         outcomes = iter(judge.verify_all([submission(row, "") for row in solvable]))
         for (position, _), fault in zip(batch, faults, strict=True):
             verdict = next(outcomes).verdict if fault is None else None
-            is_paid = verdict is not None and verdict.reward == 1.0
-            paid = f"an empty completion gets full reward ({verdict.reason})" if is_paid and verdict else ""
-            reasons[position] = (fault.found if fault else paid, fault is None)
+            reasons[position] = (_reason(fault, verdict), fault is None)
     return reasons
+
+
+def _reason(fault: DataError | None, verdict: Verdict | None) -> str:
+    if fault is not None:
+        return f"{fault.found.rstrip('.')}. {fault.do.rstrip('.')}"
+    if verdict is not None and verdict.reward == 1.0:
+        return f"an empty completion gets full reward ({verdict.reason})"
+    return ""
+
+
+def _lacks_policies(name: str, verifier: Verifier | None) -> bool:
+    if verifier is None or name in VERIFIERS:
+        return False
+    return verifier.answers == "solution" and not verifier.policies
 
 
 def _asks_a_model(name: str, asked: Sequence[Asked], catalog: Catalog) -> bool:

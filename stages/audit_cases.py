@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from stages.audit_numbers import fraction_forms, number_forms, number_value
+from stages.audit_numbers import fraction_forms, number_forms, number_value, seldom_forms
 from stages.audit_subjects import Subject
 from stages.audit_wrong import open_completions, wrong_completions
 
@@ -35,18 +35,26 @@ class Case:
     """What it looks like, in words that a report can count by."""
 
     completion: str
-    is_right: bool | None
-    """None where right verifiers differ, so that full reward is told but does not block."""
+    is_right: bool
+
+    is_open: bool = False
+    """Right verifiers differ on it, so that another verdict is told and blocks nothing."""
 
 
 def cases_of(subject: Subject) -> list[Case]:
     """Each completion once. One that is right in some form is never a wrong one."""
     right = _by_completion(_right(subject))
-    wrong = _by_completion(wrong_completions(subject), right)
-    is_open = _by_completion(open_completions(subject), right | wrong)
+    open_right = _by_completion(_open_right(subject), right)
+    wrong = _by_completion(wrong_completions(subject), right | open_right)
+    open_wrong = _by_completion(open_completions(subject), right | open_right | wrong)
     return [
-        Case(form, text, is_right)
-        for named, is_right in ((right, True), (wrong, False), (is_open, None))
+        Case(form, text, is_right, is_open)
+        for named, is_right, is_open in (
+            (right, True, False),
+            (wrong, False, False),
+            (open_right, True, True),
+            (open_wrong, False, True),
+        )
         for text, form in named.items()
     ]
 
@@ -75,6 +83,19 @@ def _right(subject: Subject) -> Iterator[tuple[str, str]]:
         for form, template in _FINAL_FORMS.items():
             if "$" not in template or "$" not in subject.ground_truth:
                 yield form, template.format(subject.ground_truth)
+
+
+def _open_right(subject: Subject) -> Iterator[tuple[str, str]]:
+    """What a verifier of one strict form, or of models that do not think aloud, need not read."""
+    own = subject.state(subject.ground_truth)
+    if own is None:
+        return
+    if "</think>" not in own:
+        yield "after a thought", f"<think>\nLet me see.\n</think>\n{own}"
+    if subject.answers in ("number", "final_number", "math"):
+        for form, variant in seldom_forms(subject.ground_truth).items():
+            if (completion := subject.state(variant)) is not None:
+                yield form, completion
     if subject.answers == "choice" and subject.letter:
         for form, template in _LETTER_FORMS.items():
             yield form, template.format(subject.letter)

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from stages.verifiers.submission import Outcome, submission
 
 _EXAMPLES = 20
 _REPEATED = 200
-_ORDER = (True, False, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +36,9 @@ class Judged:
 
     @property
     def is_wrong(self) -> bool:
-        """Not as it has to be; where right verifiers differ, full reward."""
+        """Not as it has to be, or where right verifiers differ, as it may not be."""
         verdict = self.outcome.verdict
-        return verdict is not None and (verdict.reward == 1.0) != bool(self.case.is_right)
+        return verdict is not None and (verdict.reward == 1.0) != self.case.is_right
 
 
 def judge_cases(asked: Sequence[Asked], judge: Judge) -> list[Judged]:
@@ -55,23 +54,32 @@ def judge_cases(asked: Sequence[Asked], judge: Judge) -> list[Judged]:
 
 def by_form(judged: Sequence[Judged]) -> tuple[FormFinding, ...]:
     """Right forms first, then wrong ones, then open ones; completions without a verdict count for none."""
-    groups: dict[tuple[int, str], list[Judged]] = defaultdict(list)
+    groups: dict[tuple[bool, bool, str], list[Judged]] = defaultdict(list)
     for each in judged:
         if each.outcome.verdict is not None:
-            groups[_ORDER.index(each.case.is_right), each.case.form].append(each)
+            groups[each.case.is_open, not each.case.is_right, each.case.form].append(each)
     return tuple(
         FormFinding(
-            form, _ORDER[place], share_of(len(wrong), len(group)), _example(wrong[0]) if wrong else None
+            form,
+            not is_false,
+            is_open,
+            share_of(len(wrong), len(group)),
+            _example(wrong[0]) if wrong else None,
         )
-        for (place, form), group in sorted(groups.items(), key=lambda item: item[0][0])
+        for (is_open, is_false, form), group in sorted(groups.items(), key=lambda item: item[0][:2])
         for wrong in [[each for each in group if each.is_wrong]]
     )
 
 
-def failures(judged: Sequence[Judged]) -> tuple[Share, str]:
-    """How often there was no verdict, and how it last failed."""
-    failed = [each.outcome.failure for each in judged if each.outcome.verdict is None]
-    return share_of(len(failed), len(judged)), failed[-1] if failed else ""
+def failures(judged: Sequence[Judged], asked: Iterable[Asked]) -> tuple[Share, str]:
+    """How often there was no verdict, and how it last failed.
+
+    Also on the forms that these problems were asked in to find one that is rewarded.
+    """
+    probed = [outcome for each in asked for outcome in each.probed]
+    outcomes = [*probed, *(each.outcome for each in judged)]
+    failed = [outcome.failure for outcome in outcomes if outcome.verdict is None]
+    return share_of(len(failed), len(outcomes)), failed[-1] if failed else ""
 
 
 def asked_again(judged: Sequence[Judged], judge: Judge, seed: int) -> Repetition:

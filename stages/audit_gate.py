@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from data_contracts.audit_config import AuditConfig
-from stages.audit_report import FormFinding, PolicyScore, Share, VerifierFindings
+from data_contracts.rewards import PROBLEM_VERIFIER
+from stages.audit_report import FormFinding, PolicyScore, Share, VerifierFindings, share_of
 
 _SHOWN = 3
 
@@ -20,21 +21,46 @@ def blocking(found: VerifierFindings, config: AuditConfig) -> list[str]:
     ]
 
 
-def notes(found: VerifierFindings) -> Iterator[str]:
+def notes(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
     """What a person should know of this verifier, and may find right."""
     if found.not_stated:
         yield (
             f"{found.verifier}: no form of a right completion is known for {found.not_stated} of "
-            f"{found.fuzzed} problems, so that only wrong ones were tried; give its record `completion_of`"
+            f"{found.fuzzed} problems, so that only wrong ones were tried and nothing shows that full reward can "
+            f"be earned; give its record `completion_of`"
         )
-    allowed = [form for form in found.forms if form.is_right is None and form.wrong.count]
-    if allowed:
-        yield f"{found.verifier} also gives full reward, as its rule may allow: {_listed(allowed)}"
+    if found.lacks_policies:
+        yield (
+            f"{found.verifier} judges what is built and brings no scripted policies, so that only general ones were "
+            f"tried; give its record `policies`, such as one that copies all there is"
+        )
+    yield from _tolerated(found, config)
+    for score in found.policies:
+        right = _right(score)
+        if right.low > config.max_scripted_reward and not _is_trivial(score, config):
+            yield f"the policy {score.policy!r} is right on {_count(right)} problems of {score.verifier}"
     if found.second and found.second.differ.count:
         differ = found.second.differ
         yield (
             f"{found.verifier} and {found.second.verifier} differ on {differ.count:,} of {differ.of:,} completions"
         )
+
+
+def _tolerated(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
+    wrong = [form for form in found.forms if form.wrong.count]
+    for forms, said in (
+        (
+            [form for form in wrong if form.is_open and not form.is_right],
+            "also gives full reward, as its rule may allow",
+        ),
+        ([form for form in wrong if form.is_open and form.is_right], "does not read, as its rule may allow"),
+        (
+            [form for form in wrong if not form.is_open and form not in _excessive(found, config)],
+            "is wrong, no more often than this audit allows",
+        ),
+    ):
+        if forms:
+            yield f"{found.verifier} {said}: {_listed(forms)}"
 
 
 def _time(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
@@ -79,26 +105,45 @@ def _failures(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
 
 
 def _forms(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
-    refused = [form for form in found.forms if form.is_right and form.wrong.low > config.max_false_negatives]
-    paid = [
-        form for form in found.forms if form.is_right is False and form.wrong.low > config.max_false_positives
-    ]
-    if refused:
-        yield f"{found.verifier} refuses right completions: {_listed(refused)}"
-    if paid:
-        yield f"{found.verifier} gives wrong completions full reward: {_listed(paid)}"
+    excessive = _excessive(found, config)
+    for is_right, said in (
+        (True, "refuses right completions"),
+        (False, "gives wrong completions full reward"),
+    ):
+        if forms := [form for form in excessive if form.is_right is is_right]:
+            yield f"{found.verifier} {said}: {_listed(forms)}"
+
+
+def _excessive(found: VerifierFindings, config: AuditConfig) -> list[FormFinding]:
+    allowed = {True: config.max_false_negatives, False: config.max_false_positives}
+    return [form for form in found.forms if not form.is_open and form.wrong.low > allowed[form.is_right]]
 
 
 def _policies(found: VerifierFindings, config: AuditConfig) -> Iterator[str]:
     for score in found.policies:
         if score.reward > config.max_scripted_reward and score.metric < score.reward / 2:
-            yield _paid_without_skill(score)
+            yield _paid_without_skill(score, config)
+        elif _is_trivial(score, config):
+            yield (
+                f"the policy {score.policy!r}, which knows nothing of the task, is right on "
+                f"{_count(_right(score))} problems of {score.verifier}: these problems teach nothing else"
+            )
 
 
-def _paid_without_skill(score: PolicyScore) -> str:
+def _is_trivial(score: PolicyScore, config: AuditConfig) -> bool:
+    return not score.is_own and _right(score).low > config.max_scripted_metric
+
+
+def _right(score: PolicyScore) -> Share:
+    return share_of(round(score.metric * score.problems), score.problems)
+
+
+def _paid_without_skill(score: PolicyScore, config: AuditConfig) -> str:
+    paid_by = [score.verifier if name == PROBLEM_VERIFIER else name for name in config.rewards]
+    pays = f"{' and '.join(paid_by)} {'pays' if len(paid_by) == 1 else 'pay'}"
     return (
         f"the policy {score.policy!r} earns {score.reward:.2f} of the training reward while "
-        f"{_percent(score.metric)} of it is right: {score.verifier} pays for something else than the task, "
+        f"{_percent(score.metric)} of it is right: {pays} for something else than the task, "
         f"which is what a policy will learn"
     )
 
@@ -106,7 +151,7 @@ def _paid_without_skill(score: PolicyScore) -> str:
 def _listed(forms: Sequence[FormFinding]) -> str:
     worst = sorted(forms, key=lambda form: -form.wrong.value)
     shown = "; ".join(map(_described, worst[:_SHOWN]))
-    return shown + (f"; and {len(worst) - _SHOWN} other forms" if len(worst) > _SHOWN else "")
+    return shown + (f"; and {len(worst) - _SHOWN} more" if len(worst) > _SHOWN else "")
 
 
 def _described(form: FormFinding) -> str:

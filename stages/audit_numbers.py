@@ -1,7 +1,7 @@
 """A number as people write it, and the numbers that are nearly it: what a verifier must accept, and must not.
 
 Forms equal the number exactly. Near misses are what extractors get wrong: the sign, a digit too many or too
-few, decimals that are cut off or not read, digits in another order, a percentage, tolerances.
+few, decimals that are cut off or not read, digits in another order, a percentage, another unit, tolerances.
 """
 
 import re
@@ -52,16 +52,23 @@ def number_forms(text: str) -> dict[str, str]:
         forms["with a trailing zero"] = f"{plain}0"
     else:
         forms |= {"with .0": f"{plain}.0", "with .00": f"{plain}.00"}
-        forms["in fullwidth digits"] = plain.translate(_FULLWIDTH)
     if abs(value) >= 1000:
         forms["with grouped thousands"] = f"{value.normalize():,f}"
     if value < 0:
         forms["with a minus sign"] = f"\u2212{plain[1:]}"
-    elif value > 0:
-        forms["with a plus sign"] = f"+{plain}"
-        if not re.search(r"[\u20ac\u00a3]", text):
-            forms |= {"with $": f"${plain}", "with a unit": f"{plain} dollars"}
+    elif value > 0 and not re.search(r"[\u20ac\u00a3]", text):
+        forms |= {"with $": f"${plain}", "with a unit": f"{plain} dollars"}
     return forms
+
+
+def seldom_forms(text: str) -> dict[str, str]:
+    """The same number as few people write it; empty where `text` is no plain number."""
+    value = number_value(text)
+    if value is None:
+        return {}
+    plain = _plain(value)
+    forms = {"in fullwidth digits": plain.translate(_FULLWIDTH)} if "." not in plain else {}
+    return forms | ({"with a plus sign": f"+{plain}"} if value > 0 else {})
 
 
 def fraction_forms(text: str) -> dict[str, str]:
@@ -126,6 +133,9 @@ def _mistakes(value: Decimal, digits: str) -> Iterator[tuple[str, Decimal | None
     yield "ten times", value * 10
     yield "a hundred times", value * 100
     yield "a hundredth", value / 100
+    yield "a thousand times", value * 1000
+    yield "a thousandth", value / 1000
+    yield "sixty times", value * 60
     yield "a huge number", sign * _HUGE
     yield "with a digit in front", sign * Decimal(f"1{digits}")
     yield "with a digit at the end", sign * Decimal(f"{digits}1")

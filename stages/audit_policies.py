@@ -34,17 +34,20 @@ def score_policies(
         policy: [(each, write(each.posed, **each.subject.arguments)) for each in asked]
         for policy, write in judge.pool.catalog.find(name).policies.items()
     }
-    return tuple(
-        _score(name, policy, [(each, text) for each, text in texts if text is not None], config, judge)
+    scores = {
+        policy: _score(name, [(each, text) for each, text in texts if text is not None], config, judge)
         for policy, texts in written.items()
         if any(text is not None for _, text in texts)
+    }
+    return tuple(
+        PolicyScore(name, policy, *score, is_own=policy not in generic) for policy, score in scores.items()
     )
 
 
 def _score(
-    name: str, policy: str, written: Sequence[tuple[Asked, str]], config: AuditConfig, judge: Judge
-) -> PolicyScore:
-    """Problems without a verdict are left out of both means."""
+    name: str, written: Sequence[tuple[Asked, str]], config: AuditConfig, judge: Judge
+) -> tuple[int, float, float]:
+    """Problems with verdicts, and the means over them of the training reward and of the metric."""
     questions = [
         [
             *reward_submissions(each.row, text, config.rewards, judge.pool.catalog),
@@ -64,9 +67,7 @@ def _score(
         if joined is not None and last.verdict is not None:
             rewards.append(joined.reward)
             metrics.append(float(last.verdict.reward == 1.0))
-    if not rewards:
-        return PolicyScore(name, policy, 0, 0.0, 0.0)
-    return PolicyScore(name, policy, len(rewards), fmean(rewards), fmean(metrics))
+    return (len(rewards), fmean(rewards), fmean(metrics)) if rewards else (0, 0.0, 0.0)
 
 
 def _misfit(each: Asked, term: str | None, fault: DataError, config: AuditConfig) -> DataError:

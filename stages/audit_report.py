@@ -57,8 +57,11 @@ class FormFinding:
     """How a verifier treats one form of completion."""
 
     form: str
-    is_right: bool | None
-    """Whether completions of this form must get full reward, or must not; None where right verifiers differ."""
+    is_right: bool
+    """Whether completions of this form must get full reward, or must not."""
+
+    is_open: bool
+    """Right verifiers differ on it, so that it counts in no rate and blocks nothing."""
 
     wrong: Share
     """False negatives where `is_right`, else those that were paid."""
@@ -117,6 +120,9 @@ class PolicyScore:
     metric: float
     """Share of full rewards under the metric's verifier."""
 
+    is_own: bool
+    """Whether the verifier brought it, so that it may know the task."""
+
 
 @dataclass(frozen=True, slots=True)
 class VerifierFindings:
@@ -130,6 +136,9 @@ class VerifierFindings:
 
     not_stated: int
     """Of these, how many have no known form of a right completion, so that only wrong ones were tried."""
+
+    lacks_policies: bool
+    """Somebody's own verifier of things that are built, without a scripted policy for them."""
 
     false_negatives: Share
     false_positives: Share

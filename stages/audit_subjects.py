@@ -8,9 +8,9 @@ from typing import Any
 
 from data_contracts.errors import DataError
 from data_contracts.verdict import PosedProblem
-from stages.audit_judge import Judge
+from stages.audit_judge import NOT_ASKED, Judge
 from stages.audit_numbers import exact_fraction
-from stages.verifiers.submission import submission
+from stages.verifiers.submission import Outcome, submission
 from stages.verifiers.verifier import Answers, Verifier
 
 Row = Mapping[str, Any]
@@ -63,6 +63,9 @@ class Asked:
     row: Row
     posed: PosedProblem
     subject: Subject
+
+    probed: tuple[Outcome, ...] = ()
+    """The verdicts on its ground truth in the usual forms, where its verifier does not say which it reads."""
 
     @property
     def is_stated(self) -> bool:
@@ -170,18 +173,21 @@ def _with_rewarded_forms(asked: Sequence[Asked], judge: Judge) -> list[Asked]:
             ]
         )
     )
-    templates: dict[int, str] = {}
-    for each in compared:
-        verdicts = [next(outcomes).verdict for _ in FORMS]
-        for template, verdict in zip(FORMS.values(), verdicts, strict=True):
-            if verdict is not None and verdict.reward == 1.0:
-                templates.setdefault(id(each), template)
     return [
-        replace(each, subject=replace(each.subject, state=templates[id(each)].format))
-        if id(each) in templates
+        _in_rewarded_form(each, tuple(next(outcomes) for _ in FORMS))
+        if each.subject.answers in _COMPARED
         else each
         for each in asked
     ]
+
+
+def _in_rewarded_form(asked: Asked, outcomes: tuple[Outcome, ...]) -> Asked:
+    probed = tuple(outcome for outcome in outcomes if outcome is not NOT_ASKED)
+    for template, outcome in zip(FORMS.values(), outcomes, strict=True):
+        if outcome.verdict is not None and outcome.verdict.reward == 1.0:
+            subject = replace(asked.subject, state=template.format)
+            return replace(asked, subject=subject, probed=probed)
+    return replace(asked, probed=probed)
 
 
 def _with_others(asked: Sequence[Asked], random_: random.Random) -> list[Asked]:

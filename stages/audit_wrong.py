@@ -1,7 +1,7 @@
 """Completions that no verifier may pay for: junk, near misses, hedges, and answers that are denied or taken back.
 
 A verifier that reads one place of a completion refuses all of them, whatever place it is. What only some places
-allow, such as the right number as the last of two, is open: it is put to verifiers and told, and blocks nothing.
+allow, such as the right number behind a false equation, is open: it is put to verifiers and told, and blocks nothing.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,10 @@ SHELLS = {
     "empty tags": "<think>\n</think>\n<answer>\n</answer>",
     "an announcement of nothing": "The answer is",
     "empty marks": "####",
+}
+BUILT_NOTHING = {
+    "an empty list": "[]",
+    "an empty object": "{}",
 }
 _PADDING = "Let me think about this in more detail, step by step, before I say anything. " * 200
 RAMBLING = _PADDING * 2
@@ -61,11 +65,13 @@ def wrong_completions(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "the right answer in a thought that never ends", f"<think>{own}"
     if subject.answers in _NUMBERS:
         yield from _wrong_numbers(subject)
+        yield from _corrected(subject, own)
     elif subject.answers == "choice":
         yield from _wrong_letters(subject)
     elif subject.answers == "text":
         yield from _wrong_texts(subject, own)
     elif subject.answers == "solution":
+        yield from _stated(subject, BUILT_NOTHING)
         programs = stubs(own, subject.ground_truth)
         yield from (programs.wrong if programs else {"the first half of it": own[: len(own) // 2]}).items()
 
@@ -75,7 +81,9 @@ def open_completions(subject: Subject) -> Iterator[tuple[str, str]]:
     own = subject.state(subject.ground_truth)
     if own is None:
         return
-    if subject.answers in ("number", "final_number"):  # the last number may count, whatever is said of it
+    if subject.answers in ("number", "final_number"):  # the last number may count, whatever equals it
+        yield from _false_equations(subject)
+    if subject.answers == "number":  # and, outside a final answer, whatever is said of it
         yield from _denied_numbers(subject)
         yield from _last_of_two(subject)
     elif subject.answers == "text" and "case_sensitive" not in subject.arguments:
@@ -95,6 +103,8 @@ def _wrong_numbers(subject: Subject) -> Iterator[tuple[str, str]]:
     truth, nearly = subject.ground_truth, near_numbers(subject.ground_truth)
     if subject.answers == "math":
         nearly |= near_fractions(truth)
+        yield from _false_equations(subject)
+    if subject.answers != "number":
         yield from _denied_numbers(subject)
         yield from _last_of_two(subject)
     yield from _stated(subject, nearly)
@@ -122,13 +132,21 @@ def _denied_numbers(subject: Subject) -> Iterator[tuple[str, str]]:
     yield from _stated(subject, {"the right answer denied in its form": f"not {subject.ground_truth}"})
 
 
+def _corrected(subject: Subject, own: str) -> Iterator[tuple[str, str]]:
+    """Two answers in the verifier's form, of which the last one counts."""
+    other = near_numbers(subject.ground_truth).get("one more")
+    if other is not None and (last := subject.state(other)) is not None:
+        yield "the right answer taken back in its form", f"{own}\nNo, that is wrong.\n{last}"
+
+
 def _last_of_two(subject: Subject) -> Iterator[tuple[str, str]]:
     if (other := near_numbers(subject.ground_truth).get("one more")) is not None:
-        forms = {
-            "the other of two": f"{other} or {subject.ground_truth}",
-            "an equation that is false": f"{other} = {subject.ground_truth}",
-        }
-        yield from _stated(subject, forms)
+        yield from _stated(subject, {"the other of two": f"{other} or {subject.ground_truth}"})
+
+
+def _false_equations(subject: Subject) -> Iterator[tuple[str, str]]:
+    if (other := near_numbers(subject.ground_truth).get("one more")) is not None:
+        yield from _stated(subject, {"an equation that is false": f"{other} = {subject.ground_truth}"})
 
 
 def _wrong_letters(subject: Subject) -> Iterator[tuple[str, str]]:

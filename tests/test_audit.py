@@ -28,6 +28,7 @@ from stages.audit_numbers import (
     near_fractions,
     near_numbers,
     number_forms,
+    seldom_forms,
 )
 from stages.audit_programs import stubs
 from stages.audit_report import AuditReport, FormFinding, VerifierFindings, share_of
@@ -44,7 +45,8 @@ ADDED = {
         "any_letter", "fragile", "tagged", "labelled", "first_number", "paid_overlaps", "valid_only",
         "after_is", "after_is_final", "in_box", "letter_after_is", "within_a_cent", "or_double", "or_half",
         "or_percent", "or_huge", "or_long", "obedient", "bag_of_words", "any_case", "any_case_always",
-        "names_only", "begins_well", "moody",
+        "names_only", "begins_well", "moody", "last_number", "first_box", "sixty_times", "part_of_it", "none_is_none",
+        "constant", "points", "hangs_on_long", "format_pays", "never", "tagged_letter", "official", "unthinking",
     )
 }  # fmt: skip
 
@@ -84,7 +86,11 @@ def _only(report: AuditReport) -> VerifierFindings:
 
 
 def _wrong_forms(found: VerifierFindings, *, right: bool) -> dict[str, FormFinding]:
-    return {form.form: form for form in found.forms if form.is_right is right and form.wrong.count}
+    return {
+        form.form: form
+        for form in found.forms
+        if form.is_right is right and not form.is_open and form.wrong.count
+    }
 
 
 def test_a_right_verifier_on_arithmetic_passes_with_every_verdict_right(pool: VerifierPool) -> None:
@@ -218,14 +224,12 @@ def test_any_letter_after_is_is_caught_naming_every_option(pool: VerifierPool) -
 
 
 def test_what_the_rule_of_the_last_number_allows_is_told_and_does_not_block(pool: VerifierPool) -> None:
-    report = audit(_problems("exact_number", "18"), _config(), pool)
+    report = audit(_problems("last_number", "18"), _config(), pool)
     assert report.blocks == ()
     assert _only(report).false_positives.count == 0
     (note,) = report.notes
-    assert note.startswith(
-        "exact_number also gives full reward, as its rule may allow: the right answer denied"
-    )
-    assert "'The answer is not 18.'" in note
+    assert note.startswith("last_number also gives full reward, as its rule may allow: ")
+    assert "'not 18'" in note
 
 
 @pytest.mark.parametrize(
@@ -388,6 +392,76 @@ def test_where_no_form_is_rewarded_only_wrong_completions_are_tried_and_a_note_s
     assert _only(report).false_negatives.of == 0
     assert _only(report).false_positives.of > 0
     assert "no form of a right completion is known for 2 of 2 problems" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("verifier", "truths", "sentence"),
+    [
+        ("first_box", ("18", "25"), "the right answer taken back in its form, 2 of 2"),
+        ("sixty_times", ("18", "25"), "sixty times, 2 of 2"),
+        ("part_of_it", ("[1, 2]", "[3]"), "an empty list, 2 of 2"),
+        ("none_is_none", ("18", "none"), "1 of 2 problems cannot be trained on"),
+        (
+            "constant",
+            ("18", "25"),
+            "'say nothing' earns 0.50 of the training reward while 0% of it is right: constant",
+        ),
+        ("points", ("18", "25"), "a reward lies in [0, 1], this verifier gave 2.0"),
+        ("hangs_on_long", ("18", "25"), "hangs_on_long is slow: 1 of 100 verdicts takes 1.5 s or more"),
+        ("format_pays", ("18", "25"), "'answer another problem' earns 0.50 of the training reward"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(
+    verifier: str, truths: tuple[str, ...], sentence: str, pool: VerifierPool
+) -> None:
+    assert sentence in "\n".join(audit(_problems(verifier, *truths), _config(), pool).blocks)
+
+
+def test_a_verifier_that_never_pays_is_told_apart_from_one_that_was_seen_to(pool: VerifierPool) -> None:
+    report = audit(_problems("never", "18", "25"), _config(), pool)
+    assert "nothing shows that full reward can be earned" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("verifier", "truths", "unread"),
+    [
+        ("tagged_letter", ("A", "B", "C"), "announced, 3 of 3"),
+        ("official", ("18", "1200"), "in fullwidth digits"),
+        ("unthinking", ("red", "blue"), "after a thought"),
+    ],
+)
+def test_a_strict_form_is_told_and_does_not_block(
+    verifier: str, truths: tuple[str, ...], unread: str, pool: VerifierPool
+) -> None:
+    report = audit(_problems(verifier, *truths), _config(), pool)
+    assert report.blocks == ()
+    assert any(
+        note.startswith(f"{verifier} does not read, as its rule may allow: ") and unread in note
+        for note in report.notes
+    )
+
+
+def test_problems_that_all_have_one_answer_block(pool: VerifierPool) -> None:
+    (block,) = audit(_problems("exact_number", *["18"] * 40), _config(), pool).blocks
+    assert block.startswith(
+        "the policy 'most common answer', which knows nothing of the task, is right on 40 of 40"
+    )
+    few = audit(_problems("exact_number", *["18"] * 20), _config(), pool)
+    assert few.blocks == ()
+    assert "the policy 'most common answer' is right on 20 of 20 problems of exact_number" in few.notes
+
+
+def test_the_verifier_that_pays_is_named_not_the_one_that_measures(pool: VerifierPool) -> None:
+    rewards = {"constant": {"weight": 1}}
+    report = audit(_problems("exact_number", "18", "25"), _config(rewards=rewards), pool)
+    assert "constant pays for something else than the task" in report.blocks[0]
+
+
+def test_few_right_completions_refused_are_told_though_they_do_not_block(pool: VerifierPool) -> None:
+    report = audit(_problems("same_text", "18", "25"), _config(max_false_negatives=1), pool)
+    assert report.blocks == ()
+    told = "same_text is wrong, no more often than this audit allows: "
+    assert any(note.startswith(told) and "with .00, 2 of 2" in note for note in report.notes)
 
 
 def test_disagreements_with_a_second_verifier_are_listed(pool: VerifierPool) -> None:
@@ -581,12 +655,11 @@ def test_forms_of_1200() -> None:
         "plain": "1200",
         "with .0": "1200.0",
         "with .00": "1200.00",
-        "in fullwidth digits": "１２００",
         "with grouped thousands": "1,200",
-        "with a plus sign": "+1200",
         "with $": "$1200",
         "with a unit": "1200 dollars",
     }
+    assert seldom_forms("1,200") == {"in fullwidth digits": "１２００", "with a plus sign": "+1200"}
 
 
 def test_forms_of_minus_one_half() -> None:
@@ -616,6 +689,9 @@ def test_near_misses_of_18() -> None:
         "ten times": "180",
         "a hundred times": "1800",
         "a hundredth": "0.18",
+        "a thousand times": "18000",
+        "a thousandth": "0.018",
+        "sixty times": "1080",
         "a huge number": "987654321987654321",
         "with a digit in front": "118",
         "with a digit at the end": "181",

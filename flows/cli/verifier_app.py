@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from data_contracts.errors import DataError
+from data_contracts.errors import DataError, RecipeError
 from flows.cli import verifier_audit, verifier_rescore
 from flows.cli.context import plain_console, print_json
 from flows.cli.run_commands import Json
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from stages.verifiers.submission import Outcome
 
 _TEMPLATE = Path(__file__).parents[1] / "verifier_template.py"
-_CHECKED = "checked"
 
 Arguments = Annotated[str, Parameter(help="The verifier's own arguments, a JSON object.")]
 
@@ -26,6 +25,8 @@ verifier = App(
     name="verifier",
     group="Data",
     help="""What decides a reward: see the verifiers there are, write one, try it, audit it before RL.
+
+    A verifier gives a completion a reward from 0 to 1, and says why.
 
         burnish verifier list
         burnish verifier try math 'It is 0.5' --ground-truth 1/2
@@ -72,7 +73,9 @@ def list_verifiers(*, add: Added = (), json: Json = False) -> None:
 @verifier.command(name="try")
 def try_verifier(
     name: Annotated[str, Parameter(help="The verifier.")],
-    completion: Annotated[str, Parameter(help="What the policy wrote; - reads standard input.")],
+    completion: Annotated[
+        str, Parameter(help="What the policy wrote; - reads standard input.", allow_leading_hyphen=True)
+    ],
     *,
     ground_truth: Annotated[str, Parameter(help="What it is compared with.")] = "",
     prompt: Annotated[str, Parameter(help="What was asked.")] = "",
@@ -91,7 +94,7 @@ def try_verifier(
     from stages.verifiers.pool import VerifierPool
     from stages.verifiers.submission import Submission
 
-    text = sys.stdin.read() if completion == "-" else completion
+    text = sys.stdin.buffer.read().decode(errors="replace") if completion == "-" else completion
     with VerifierPool(Catalog(read_added(add), sandbox), num_workers=1) as pool:
         outcome = pool.verify(Submission(name, arguments, text, prompt, ground_truth))
     verdict = _verdict(outcome)
@@ -136,12 +139,18 @@ def check(
     from stages.verifiers.kit import check_verifier
     from stages.verifiers.pool import VerifierPool
 
-    name, own = (_CHECKED, {_CHECKED: absolute_place(place)}) if ":" in place else (place, {})
+    if place.endswith(".py"):
+        raise RecipeError(
+            f"{place} names a file and no record in it.",
+            f"{place}:RECORD, where RECORD is a Verifier in that file",
+            "`burnish verifier template` prints a module with such a record.",
+        )
+    own = {place: absolute_place(place)} if ":" in place else {}
     problems = [
         {
             "prompt": [{"role": "user", "content": "?"}],
             "ground_truth": truth,
-            "verifier": name,
+            "verifier": place,
             "arguments": arguments,
         }
         for truth in ground_truth

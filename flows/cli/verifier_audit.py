@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_contracts.audit_config import AuditConfig
-from data_contracts.errors import DataError
+from data_contracts.errors import DataError, Interrupted
 from data_contracts.rows import RowKind
 from flows.cli.context import plain_console, print_json
 from flows.cli.data_context import Reference, open_data, rows_line
@@ -57,14 +57,17 @@ def audit(
 
     config = AuditConfig.model_validate({"rows": str(version), "rewards": list(reward), "metric": metric})
     rows = context.warehouse.reader.read(version).to_pylist()
-    with VerifierPool(Catalog(read_added(add), sandbox)) as pool, rows_line(str(version)) as line:
-        report = audit_rows(
-            rows,
-            config,
-            pool,
-            seed=seed,
-            on_progress=lambda done, total: line.show(done, total, "completions"),
-        )
+    try:
+        with VerifierPool(Catalog(read_added(add), sandbox)) as pool, rows_line(str(version)) as line:
+            report = audit_rows(
+                rows,
+                config,
+                pool,
+                seed=seed,
+                on_progress=lambda done, total: line.show(done, total, "completions"),
+            )
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted("The audit was stopped.", "", "Nothing was kept: run it again.") from interrupt
     if json:
         print_json(report.as_document())
     else:
@@ -85,36 +88,36 @@ def _view(report: "AuditReport") -> Group:
 
 def _findings(found: "VerifierFindings") -> Table:
     table = Table(title=f"Verifier {found.verifier}", title_justify="left")
-    for heading in ("question", "answer", "share", "95 % interval"):
+    for heading in ("question", "answer", "share (95 % interval)"):
         table.add_column(heading, overflow="fold")
     for question, share in (
-        ("problems that nobody could solve", found.faults),
+        ("problems that cannot be trained on", found.faults),
         ("right completions refused", found.false_negatives),
         ("wrong completions paid", found.false_positives),
         ("completions without a verdict", found.failures),
         ("verdicts that changed when asked again", found.repeated.changed),
     ):
-        table.add_row(question, f"{share.count:,} of {share.of:,}", *_interval(share))
+        table.add_row(question, f"{share.count:,} of {share.of:,}", _interval(share))
     if found.second is not None:
         differ = found.second.differ
         table.add_row(
             f"verdicts that {found.second.verifier} would give otherwise",
             f"{differ.count:,} of {differ.of:,}",
-            *_interval(differ),
+            _interval(differ),
         )
     seconds = found.seconds
     times = ", ".join(f"{1000 * each:.2f}" for each in (seconds.p50, seconds.p99, seconds.max))
-    table.add_row("milliseconds a verdict (median, 99 %, longest)", times, "", "")
+    table.add_row("milliseconds a verdict (median, 99 %, longest)", times, "")
     return table
 
 
-def _interval(share: "Share") -> tuple[str, str]:
-    return (f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}") if share.of else ("", "")
+def _interval(share: "Share") -> str:
+    return f"{share.value:.2%} ({share.low:.2%} to {share.high:.2%})" if share.of else ""
 
 
 def _policies(found: "VerifierFindings") -> Table:
     table = Table(title=f"Policies without skill on {found.verifier}", title_justify="left")
-    for heading in ("policy", "problems", "training reward", "right"):
+    for heading in ("policy", "problems", "reward", "right"):
         table.add_column(heading, overflow="fold", justify="left" if heading == "policy" else "right")
     for score in found.policies:
         table.add_row(score.policy, f"{score.problems:,}", f"{score.reward:.3f}", f"{score.metric:.1%}")

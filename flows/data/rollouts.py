@@ -45,7 +45,7 @@ def read_rollouts(
         raise DataError(
             f"{version} holds {version.kind} rows.",
             "rollouts: completions with a verdict",
-            "`burnish data versions` lists what there is.",
+            "`burnish data list` shows the kinds; a verify or grpo stage makes rollouts.",
         )
     given = {"verifier": verifier, "arguments": arguments}
     replaced = {name: text for name, text in given.items() if text is not None}
