@@ -94,7 +94,7 @@ _PURCHASE = re.compile(
 )
 """What was given for an amount of money."""
 _ASIDE = re.compile(
-    r"\s+(?:\([^()=]*[A-Za-z]{3}[^()=]*\)|(?:because|since)\s[^=<>]{1,60}[<>][^=<>]{1,60})\W*\Z",
+    r"\s+(?:\([^()=]*(?<![\\A-Za-z])[A-Za-z]{3}[^()=]*\)|(?:because|since)\s[^=<>]{1,60}[<>][^=<>]{1,60})\W*\Z",
     re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")
@@ -102,7 +102,7 @@ _MONEY_END = re.compile(r"[$\u20ac\u00a3]\s?\d[\d,]*(?:\.\d+)?\Z")
 _DOLLAR_END = re.compile(r"\$(?!\d)")
 _REMARK = re.compile(
     r",?\s+(?:which|because|since|obtained|where\s+we|as\s+(?:desired|required|expected|wanted|needed))\b"
-    r"|\s+\((?=[^()]*(?:[A-Za-z]{3}|\d\s*[-+*/\u00d7x]\s*\d)[^()]*\)\W*\Z)",
+    r"|\s+\((?=[^()]*(?:(?<![\\A-Za-z])[A-Za-z]{3}|\d\s*[-+*/\u00d7x]\s*\d)[^()]*\)\W*\Z)",
     re.IGNORECASE,
 )
 

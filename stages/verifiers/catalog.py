@@ -133,7 +133,18 @@ class Catalog:
         """A right completion made from the problem itself, or None where its verifier can make none."""
         completion_of = self.find(submission.verifier).completion_of
         arguments = self.arguments(submission.verifier, submission.arguments)
-        return completion_of(submission.problem, **arguments) if completion_of else None
+        if completion_of is None:
+            return None
+        try:
+            return completion_of(submission.problem, **arguments)
+        except DataError:
+            raise
+        except Exception as error:  # a record that others wrote may raise anything
+            raise DataError(
+                f"completion_of of verifier {submission.verifier} fails: {type(error).__name__}: {error}.",
+                "a right completion, or a DataError for a problem that cannot be checked",
+                "Correct the verifier's record.",
+            ) from error
 
     def _load(self, name: str) -> Verifier:
         if name == "code":
@@ -143,11 +154,11 @@ class Catalog:
         if name in self.models:
             return Verifier(summary=f"what a {self.models[name].kind} thinks of it")
         if (place := self.added.get(name) or _installed().get(name)) is None:
-            nearest = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.0)
+            nearest = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
             raise RecipeError(
                 f"There is no verifier named {shortened(name)!r}.",
                 f"one of {', '.join(self.names())}",
-                f"Did you mean {nearest[0]}? A recipe adds its own under `verifiers:`.",
+                f"{f'Did you mean {nearest[0]}? ' if nearest else ''}A recipe adds its own under `verifiers:`.",
             )
         verifier = _load_object(name, place)
         if not isinstance(verifier, Verifier):

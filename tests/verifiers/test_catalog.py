@@ -1,6 +1,7 @@
 """Verifiers by name; problems that nobody could solve are refused before training."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,17 @@ def test_the_rows_contract_asks_for_a_ground_truth_where_its_verifier_does(pool:
         make_problem("steps", ""),
     ]
     assert ground_truth_faults(judged_by_arguments, pool) == [None] * len(judged_by_arguments)
+
+
+def test_a_record_that_cannot_make_its_completion_is_a_fault_of_the_verifier(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from data_contracts.verdict import Verdict\n"
+        "from stages.verifiers.verifier import Verifier\n"
+        "OWN = Verifier(\n"
+        "    quick=lambda completion, problem: Verdict(1.0, 'fine'), completion_of=lambda problem: problem.no_such\n"
+        ")\n"
+    )
+    with VerifierPool(Catalog({"own": f"{tmp_path / 'own.py'}:OWN"})) as pool:
+        (fault,) = ground_truth_faults([make_problem("own")], pool)
+    assert fault is not None
+    assert "completion_of of verifier own fails: AttributeError" in fault.found

@@ -37,6 +37,7 @@ def reward(completion: str, ground_truth: str, prompt: str = "What is it?") -> f
         ("\\\\boxed{18}", "18"),
         ("\\boxed{{18}}", "18"),
         ("\\boxed{(18)}", "18"),
+        ("The answer is (-\\infty, 2) \\cup (3, \\infty).", "(-\\infty,2)\\cup(3,\\infty)"),
         ("we get \\boxed{18} and so \\boxed{18.0}", "18"),
         ("<think>\\boxed{1}</think>\\boxed{18}", "18"),
         ("The answer is 18.", "18"),
