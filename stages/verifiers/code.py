@@ -14,6 +14,7 @@ from data_contracts.verdict import PosedProblem, Verdict
 from stages.sandbox import SandboxKind, require_strong
 from stages.verifiers.code_completion import has_fences, in_fence, programs_in
 from stages.verifiers.code_plan import Case, HiddenTests, TestPlan, plan_asserts, plan_check
+from stages.verifiers.code_policies import SCRIPTED
 from stages.verifiers.code_runs import Outcome, Program, run_calls, run_cases
 from stages.verifiers.verifier import Verifier
 
@@ -76,6 +77,7 @@ def code_verifier(sandbox: Literal["strong", "limited"]) -> Verifier:
         arguments=CodeArguments,
         answers="solution",
         completion_of=canonical_completion,
+        policies=SCRIPTED,
         wall_seconds=240.0,
         keeps_state=True,
     )

@@ -19,6 +19,7 @@ from data_contracts.verdict import PosedProblem, Verdict
 from stages.sandbox import strongest
 from stages.verifiers.code import CODE, CodeArguments, canonical_completion, code, code_in_limits
 from stages.verifiers.code_completion import in_fence, programs_in
+from stages.verifiers.code_policies import hard_coded
 from stages.verifiers.code_values import MAX_MESSAGE_BYTES, MessageError, decode, encode, receive, send
 
 REAL_DATA = Path(os.environ.get("BURNISH_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -499,3 +500,33 @@ def test_canonical_solutions_of_mbpp_are_right_and_others_wrong() -> None:
     for row, other in zip(rows[::4], rows[1::4], strict=False):
         arguments = {name: row[name] for name in names}
         assert judge(in_fence(other["code"]), PosedProblem("", row["code"]), **arguments).reward == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hidden"),
+    [
+        (
+            {"asserts": ["assert f(1) == 2", "assert set(f(3, by=2)) == {3}", "assert g([1]) == 'a'"]},
+            {"asserts": ["assert f(2) == 3"]},
+        ),
+        ({"cases": [{"stdin": "1\n", "stdout": "2\n"}]}, {"cases": [{"stdin": "2\n", "stdout": "3\n"}]}),
+    ],
+)
+def test_the_hard_coded_policy_earns_what_is_shown_and_nothing_that_is_hidden(
+    arguments: dict[str, Any], hidden: dict[str, Any]
+) -> None:
+    problem = PosedProblem("", "")
+    written = hard_coded(problem, **arguments)
+    assert judge(written, problem, **arguments).reward == 1.0
+    assert judge(written, problem, **arguments, hidden=hidden).reward == 0.0
+
+
+def test_the_hard_coded_policy_knows_the_examples_of_a_docstring() -> None:
+    prompt = 'def f(a):\n    """Add one.\n    >>> f(1)\n    2\n    """\n'
+    problem = PosedProblem(prompt, "    return a + 1\n")
+    shown, more = (f"def check(candidate):\n    assert candidate({n}) == {n + 1}" for n in (1, 5))
+    rewards = [
+        judge(hard_coded(problem, prompt=prompt), problem, prompt=prompt, entry_point="f", test=test).reward
+        for test in (shown, more)
+    ]
+    assert rewards == [1.0, 0.0]
