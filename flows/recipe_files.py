@@ -109,10 +109,22 @@ def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
             section["path"] = str(folder / Path(section["path"]).expanduser())
     verifiers = document.get("verifiers")
     if isinstance(verifiers, dict):
-        for name, place in list(verifiers.items()):
-            module, _, record = place.rpartition(":") if isinstance(place, str) else ("", "", "")
-            if module.endswith(".py"):
-                verifiers[name] = f"{folder / Path(module).expanduser()}:{record}"
+        for name, added in list(verifiers.items()):
+            verifiers[name] = _with_absolute_paths(added, folder)
+
+
+def _with_absolute_paths(added: Any, folder: Path) -> Any:
+    """Of a file, of a judge's cache, and of a reward model: one without a revision is a directory, not of the hub."""
+    if isinstance(added, str):
+        module, _, record = added.rpartition(":")
+        return f"{folder / Path(module).expanduser()}:{record}" if module.endswith(".py") else added
+    if not isinstance(added, dict) or added.get("revision") is not None:
+        return added
+    field = "cache" if "url" in added else "model"
+    path = added.get(field)
+    if not isinstance(path, str) or not path:
+        return added
+    return added | {field: str(folder / Path(path).expanduser())}
 
 
 def _values(section: Any) -> list[Any]:

@@ -93,11 +93,16 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
     )
     train(trainer)
     counter.require_few_failures()
+    notes += counter.notes()
     if _learned_nothing(trainer):
         notes.append("no group ever had two different rewards, so nothing was learned: see `burnish samples`")
     # Each round draws its prompts once and feeds as many updates as it has micro-rounds and iterations.
     drawn = config.steps * config.prompts_per_step // config.num_iterations
-    counts = {"grpo/problems": float(len(kept)), **drawn_counts("grpo", drawn, len(kept))}
+    counts = {
+        "grpo/problems": float(len(kept)),
+        "grpo/without_verdict": counter.share_failed,
+        **drawn_counts("grpo", drawn, len(kept)),
+    }
     return save_trained(trainer, job, progress, counts, notes)
 
 

@@ -61,15 +61,16 @@ class VerifiedReward:
             for problem, text in zip(problems, texts, strict=True)
             for term in reward_submissions(problem, text, self._config.rewards, self._counter.catalog)
         ]
-        outcomes = self._counter.verify_all(asked)
-        self._counter.require_few_failures()
         width = len(self._config.rewards)
+        outcomes = self._counter.verify_all(asked, width)
+        self._counter.require_few_failures()
         verdicts = [
             self._combined(problem, outcomes[start : start + width])
             for problem, start in zip(problems, range(0, len(outcomes), width), strict=True)
         ]
         _log_parts(verdicts, log_metric)
         log_metric("reward/verdict_seconds", float(np.mean([outcome.seconds for outcome in outcomes])))
+        log_metric("reward/without_verdict", verdicts.count(None) / len(verdicts))
         self._write(problems, texts, completion_ids, verdicts, trainer_state.global_step)
         return [None if verdict is None else verdict.reward for verdict in verdicts]
 

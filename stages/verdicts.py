@@ -17,40 +17,57 @@ _MIN_VERDICTS = 200
 
 
 class VerdictCounter:
-    """Gives verdicts and counts those that could not be had."""
+    """Gives verdicts and counts completions, and those of them without one."""
 
     def __init__(self, pool: VerifierPool) -> None:
         self._pool = pool
         self.asked = 0
         self.failed = 0
-        self._last_failure = ""
+        self._first_failure = ""
 
     @property
     def catalog(self) -> Catalog:
         return self._pool.catalog
 
-    def verify_all(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        """One outcome each. Raises DataError where a problem cannot be checked, whatever the completion."""
+    @property
+    def share_failed(self) -> float:
+        return self.failed / max(self.asked, 1)
+
+    def verify_all(self, submissions: Sequence[Submission], terms: int = 1) -> list[Outcome]:
+        """One outcome each. Every `terms` of them are about one completion, which fails where one of them does.
+
+        Raises DataError where a problem cannot be checked, whatever the completion.
+        """
         outcomes = self._pool.verify_all(submissions)
-        for outcome in outcomes:
+        failed: set[int] = set()
+        for position, (submission, outcome) in enumerate(zip(submissions, outcomes, strict=True)):
             if outcome.fault is not None:
                 raise outcome.fault
             if outcome.verdict is None:
-                self.failed += 1
-                self._last_failure = outcome.failure
-        self.asked += len(outcomes)
+                failed.add(position // terms)
+                self._first_failure = self._first_failure or f"{submission.verifier}: {outcome.failure}"
+        self.failed += len(failed)
+        self.asked += len(outcomes) // terms
         return outcomes
+
+    def notes(self) -> list[str]:
+        """What a stage says of the completions it left out: one sentence, or none."""
+        if not self.failed:
+            return []
+        return [
+            f"{self.failed} of {self.asked} completions without a verdict left out ({self._first_failure})"
+        ]
 
     def require_few_failures(self, expected: int = 0) -> None:
         """Raise StageError when more than one per cent of the verdicts, had or still expected, cannot be had."""
-        require_few_failures(max(self.asked, expected), self.failed, self._last_failure)
+        require_few_failures(max(self.asked, expected), self.failed, self._first_failure)
 
 
-def require_few_failures(asked: int, failed: int, last_failure: str) -> None:
-    """Raise StageError when more than one per cent of the verdicts could not be had."""
-    if failed > _FAILURES_ALLOWED * max(asked, _MIN_VERDICTS):
+def require_few_failures(asked: int, failed: int, failure: str) -> None:
+    """Raise StageError when more than one per cent of the verdicts, or all, could not be had; `failure` says why."""
+    if failed == asked > 0 or failed > _FAILURES_ALLOWED * max(asked, _MIN_VERDICTS):
         raise StageError(
-            f"{failed} of {asked} verdicts could not be had: {last_failure}.",
+            f"{failed} of {asked} verdicts could not be had: {failure}.",
             f"at most {_FAILURES_ALLOWED:.0%}",
             "`burnish verifier check` tries a verifier; for a process that dies, look for a lack of memory.",
         )

@@ -83,9 +83,13 @@ def verify_model(job: StageJob, config: VerifyConfig) -> StageResult:
                 )
         counter.require_few_failures(len(problems) * config.samples)
         progress.report(counter.asked, len(problems) * config.samples, _running(rollouts))
-    metrics = {**summarise(rollouts, config.samples), **_compare(job, rollouts)}
-    notes = [f"{counter.failed} completions without a verdict left out"] if counter.failed else []
-    return write_rows(job, pa.Table.from_pylist(rollouts, schema=ROLLOUT_SCHEMA), metrics, notes)
+    metrics = {
+        **summarise(rollouts, config.samples),
+        "eval/without_verdict": counter.share_failed,
+        **_compare(job, rollouts),
+    }
+    table = pa.Table.from_pylist(rollouts, schema=ROLLOUT_SCHEMA)
+    return write_rows(job, table, metrics, counter.notes())
 
 
 def write_rows(job: StageJob, table: pa.Table, metrics: dict[str, float], notes: list[str]) -> StageResult:

@@ -6,12 +6,14 @@ They are no functions of their input alone, and say so: everything else in this 
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from data_contracts.errors import DataError, StageError
 from data_contracts.model_verifiers import JudgeSettings, ModelVerifier, RewardModelSettings
 from data_contracts.verdict import Verdict
+from stages.verifiers.reading import after_thinking
 from stages.verifiers.submission import Outcome, Submission
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ class ModelVerifiers:
     def __init__(self, settings: Mapping[str, ModelVerifier]) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(_CALLS_AT_ONCE, "judge")
+        self._under_way: dict[Submission, Future[Outcome]] = {}
         self._judges: dict[str, Judge] = {}
         self._reward_models: dict[str, RewardModel] = {}
 
@@ -35,15 +39,25 @@ class ModelVerifiers:
         settings = self._settings[name]
         if isinstance(settings, JudgeSettings):
             judge = self._judge(name, settings)
-            with ThreadPoolExecutor(_CALLS_AT_ONCE) as threads:
-                return list(threads.map(lambda submission: _asked(judge, submission), submissions))
+            calls = [self._call(judge, submission) for submission in submissions]
+            return [call.result() for call in calls]
         with self._lock:  # a tokenizer serves one thread at a time
             return _scored(self._reward_model(name, settings), submissions)
 
     def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
         for judge in self._judges.values():
             judge.close()
         self._judges.clear()
+
+    def _call(self, judge: "Judge", submission: Submission) -> "Future[Outcome]":
+        """Two that a judge sees alike are one call while it is under way, so that both hear the same."""
+        seen = replace(submission, completion=after_thinking(submission.completion).strip())
+        with self._lock:
+            if (call := self._under_way.get(seen)) is None:
+                call = self._under_way[seen] = self._threads.submit(_asked, judge, submission)
+                call.add_done_callback(lambda _: self._under_way.pop(seen))
+            return call
 
     def _judge(self, name: str, settings: JudgeSettings) -> "Judge":
         from stages.verifiers.judge import Judge
@@ -66,8 +80,12 @@ def _asked(judge: "Judge", submission: Submission) -> Outcome:
     except DataError as fault:
         return Outcome(None, 0.0, fault.found, fault)
     except StageError as error:  # no verdict: the judge is out of reach, out of budget or out of its mind
-        return Outcome(None, time.perf_counter() - began, error.found)
+        return Outcome(None, time.perf_counter() - began, _told(error))
     return Outcome(verdict, time.perf_counter() - began)
+
+
+def _told(error: StageError) -> str:
+    return f"{error.found} {error.do}".rstrip(" .")
 
 
 def _scored(model: "RewardModel", submissions: Sequence[Submission]) -> list[Outcome]:
@@ -80,4 +98,6 @@ def _scored(model: "RewardModel", submissions: Sequence[Submission]) -> list[Out
 def _outcome(scored: Verdict | DataError | StageError, seconds: float) -> Outcome:
     if isinstance(scored, Verdict):
         return Outcome(scored, seconds)
-    return Outcome(None, seconds, scored.found, scored if isinstance(scored, DataError) else None)
+    if isinstance(scored, DataError):
+        return Outcome(None, seconds, scored.found, scored)
+    return Outcome(None, seconds, _told(scored))

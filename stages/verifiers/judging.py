@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 from data_contracts.errors import BurnishError, RecipeError, error_document
 from data_contracts.verdict import Verdict
 from stages.verifiers.catalog import VERIFIERS, Catalog
+from stages.verifiers.reading import shortened
 from stages.verifiers.submission import Submission
 
 READY = b"ready"
@@ -106,17 +107,19 @@ def _judge_in_fork(
             os._exit(0)  # whatever was raised: what the worker registered for its own exit is not run here
     sender.close()
     num_answers = 0
-    with receiver:
-        for _ in submissions:
-            try:
-                answer = receiver.recv_bytes()
-            except (EOFError, OSError):  # it is gone
-                break
-            connection.send_bytes(answer)
-            num_answers += 1
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # with what it started itself
+    try:
+        with receiver:
+            for _ in submissions:
+                try:
+                    answer = receiver.recv_bytes()
+                except (EOFError, OSError):  # it is gone
+                    break
+                connection.send_bytes(answer)
+                num_answers += 1
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    finally:  # also where this worker is told to leave
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # with what it started itself
     return num_answers, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -139,7 +142,8 @@ def _judged(submission: Submission, catalog: Catalog) -> bytes:
     except BurnishError as error:
         answer = {"error": error_document(error)}
     except Exception as error:  # noqa: BLE001 (a verifier that a user added may raise anything)
-        answer = {"failure": f"{type(error).__name__}: {error}"}
+        said = shortened(str(error)).encode(errors="replace").decode()  # it may quote what a policy wrote
+        answer = {"failure": f"{type(error).__name__}: {said}"}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return json.dumps(answer | {"seconds": time.perf_counter() - began}).encode()

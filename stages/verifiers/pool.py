@@ -133,10 +133,10 @@ class VerifierPool:
     def _combined(self, submission: Submission, outcomes: list[Outcome]) -> Outcome:
         if submission.verifier != COMPOSITE_NAME:
             return outcomes[0]
-        failed = next((outcome for outcome in outcomes if outcome.verdict is None), None)
-        if failed is not None:
-            return failed
         arguments = self.catalog.arguments(submission.verifier, submission.arguments)
+        for term, outcome in zip(arguments["terms"], outcomes, strict=True):
+            if outcome.verdict is None:
+                return replace(outcome, failure=f"{term_name(term)}: {outcome.failure}")
         terms = [
             Term(term_name(term), term["weight"], outcome.verdict)
             for term, outcome in zip(arguments["terms"], outcomes, strict=True)

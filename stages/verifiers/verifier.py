@@ -18,9 +18,10 @@ Answers: TypeAlias = Literal["number", "final_number", "math", "choice", "text",
 
 - number: one number, in the form of `completion_of` and however people write it (18, 18.00, $18, 1,200).
   A ground truth that is no number is compared as a text.
-- final_number: the same wherever a final answer stands ("The answer is 18.", #### 18, a box).
-- math: the same for mathematics: fractions in all their writings too, and no hedge, denial or false equation.
-- choice: a letter, announced or in a box.
+- final_number: the same wherever a final answer stands ("The answer is 18.", #### 18, a box), and nothing that
+  is denied, hedged or taken back.
+- math: the same for mathematics: fractions in all their writings too, and no false equation.
+- choice: a letter, announced or in a box, neither denied, hedged nor taken back.
 - text: the text of `completion_of` and no other.
 - solution: something built, such as a schedule or a program; no text without it is right.
 - constraints: any text that meets the arguments; only one that says nothing is surely wrong."""

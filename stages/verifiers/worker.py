@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from multiprocessing import Pipe
@@ -32,6 +33,9 @@ from stages.verifiers.submission import Outcome, Submission
 
 _MODULE = "stages.verifiers.judging"
 _START_SECONDS = 120.0
+_STARTS_ALLOWED = 5
+"""One that was killed while it started is not broken, as where memory is short; one that always ends is."""
+
 _FAREWELL_SECONDS = 0.5
 _TRANSFER_SECONDS = 30
 """For a message that is being read or written: a worker that was stopped leaves its end of the line full."""
@@ -101,15 +105,18 @@ class Worker:
         return None
 
     def _connect(self) -> Connection:
-        for _ in range(DEATHS_ALLOWED):
-            if self._child is None:
-                self._child = self._start()
-                if not self._is_ready(self._child[1]):
-                    self._bury()
-                    continue
+        if self._child is not None:
             return self._child[1]
+        began, status = time.monotonic(), None
+        for _ in range(_STARTS_ALLOWED):
+            self._child = self._start()
+            if self._is_ready(self._child[1]):
+                return self._child[1]
+            status = self._bury()
+            if time.monotonic() - began > _START_SECONDS:
+                break
         raise StageError(
-            "A verifier's worker process does not start.",
+            f"A verifier's worker process does not start (its exit status is {status}).",
             f"an answer within {_START_SECONDS:g} s",
             "Look for a lack of memory, or a module of yours that hides one of Python's own.",
         )
@@ -147,12 +154,13 @@ class Worker:
             return None
         process, connection = self._child
         self._child = None
-        connection.close()
-        try:
-            return process.wait(_FAREWELL_SECONDS)  # closing the connection ends an idle or dying worker
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+        connection.close()  # ends an idle or dying worker
+        for number in (signal.SIGTERM, signal.SIGKILL):  # a busy one takes what it started along
+            try:
+                return process.wait(_FAREWELL_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.send_signal(number)
+        return process.wait()
 
 
 def _limit_transfers(connection: Connection) -> None:

@@ -247,8 +247,19 @@ def test_the_same_request_is_asked_once(endpoint: Endpoint, tmp_path: Path, plac
         assert len(endpoint.requests) == 1
 
 
+def test_what_is_asked_twice_at_once_is_one_call(endpoint: Endpoint) -> None:
+    """A group of a policy that has settled says one thing many times, after different thoughts."""
+    endpoint.says(GOOD)
+    endpoint.says('{"score": 1, "reason": "Changed my mind."}')
+    with VerifierPool(Catalog({"judged": _settings(endpoint)}), num_workers=1) as pool:
+        said = [f"<think>{n}</think>The Moon." for n in range(20)]
+        outcomes = pool.verify_all([Submission("judged", "{}", text, "", "") for text in said])
+    assert {outcome.verdict.reward for outcome in outcomes if outcome.verdict} == {0.7}
+    assert (len(outcomes), len(endpoint.requests)) == (20, 1)
+
+
 @pytest.mark.parametrize("change", [{"model": "judge-2"}, {"rubric": "Is it short?"}])
-def test_another_judge_is_asked_anew(endpoint: Endpoint, tmp_path: Path, change: dict[str, str]) -> None:
+def test_another_judge_is_asked_anew(endpoint: Endpoint, tmp_path: Path, change: dict[str, Any]) -> None:
     endpoint.says(GOOD)
     for settings in ({}, change):
         with _judge(endpoint, cache=tmp_path / "cache.sqlite", **settings) as judge:
@@ -306,6 +317,15 @@ def test_threads_of_a_pool_share_one_budget(endpoint: Endpoint) -> None:
         for thread in threads:
             thread.join()
     assert len(endpoint.requests) == 3
+
+
+def test_a_limit_that_is_reached_says_which_to_raise(endpoint: Endpoint) -> None:
+    endpoint.says(GOOD)
+    with VerifierPool(Catalog({"judged": _settings(endpoint, max_calls=1)}), num_workers=1) as pool:
+        outcomes = pool.verify_all([Submission("judged", "{}", each, "", "") for each in ("one", "two")])
+    (failure,) = (outcome.failure for outcome in outcomes if outcome.verdict is None)
+    assert "called 1 times" in failure
+    assert "Raise max_calls" in failure
 
 
 def test_a_cache_that_is_none_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:

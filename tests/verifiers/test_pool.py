@@ -101,6 +101,42 @@ def test_what_a_verifier_leaves_behind_never_meets_the_next_verdict(pool: Verifi
     assert all(_ends(int(pid)) for _, pid in reasons)
 
 
+def test_a_failure_that_quotes_its_completion_can_be_told(tmp_path: Path) -> None:
+    (tmp_path / "quoting.py").write_text(
+        "from stages.verifiers.verifier import Verifier\n"
+        "def quote(completion, problem):\n    raise ValueError(completion)\n"
+        "QUOTING = Verifier(quick=quote)\n"
+    )
+    with VerifierPool(Catalog({"quoting": f"{tmp_path / 'quoting.py'}:QUOTING"}), num_workers=1) as pool:
+        outcome = pool.verify(Submission("quoting", "{}", "\ud800" * 100_000, "", ""))
+    assert outcome.failure.startswith("ValueError: ??????")
+    assert outcome.failure.endswith("?... (100,000 characters)")
+    assert len(outcome.failure) < 1000
+
+
+WAITING = """
+import subprocess
+from stages.verifiers.verifier import Verifier
+
+def wait(completion, problem):
+    with subprocess.Popen(["/bin/sleep", "600"]) as sleeper, open(problem.ground_truth, "a") as pids:
+        print(sleeper.pid, file=pids, flush=True)
+        sleeper.wait()
+
+WAITING = Verifier(quick=wait, wall_seconds=1.0)
+"""
+
+
+def test_what_a_hanging_verifier_waits_for_ends_with_it(tmp_path: Path) -> None:
+    (tmp_path / "waiting.py").write_text(WAITING)
+    added = {"waiting": f"{tmp_path / 'waiting.py'}:WAITING"}
+    with VerifierPool(Catalog(added), num_workers=1) as pool:
+        outcome = pool.verify(Submission("waiting", "{}", "18", "", str(tmp_path / "pids")))
+    assert outcome == Outcome(None, 0.0, "the verifier's process died twice")
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert [_ends(pid) for pid in pids] == [True, True]
+
+
 def test_a_verifier_that_writes_answers_itself_harms_no_other(pool: VerifierPool) -> None:
     outcomes = pool.verify_all([_odd(each) for each in ("18", "forge", "19", "18", "forge", "18")] * 10)
     rewards = [outcome.verdict and outcome.verdict.reward for outcome in outcomes]
@@ -168,10 +204,28 @@ def test_a_problem_that_cannot_be_checked_is_a_fault_and_no_verdict(pool: Verifi
 
 def test_one_per_cent_without_a_verdict_is_borne_and_more_is_not(pool: VerifierPool) -> None:
     counter = VerdictCounter(pool)
-    counter.verify_all([_odd("raise"), *[_odd("18")] * 100, _odd("raise")])
+    assert counter.notes() == []
+    counter.verify_all([_odd("raise"), *[_odd("18")] * 100, _odd("too much")])
+    counter.require_few_failures()
+    why = "odd: ZeroDivisionError: of its own making"
+    assert counter.notes() == [f"2 of 102 completions without a verdict left out ({why})"]
+    counter.verify_all([_odd("too much")])
+    with pytest.raises(StageError, match=f"3 of 103 verdicts could not be had: {why}"):
+        counter.require_few_failures()
+
+
+def test_a_completion_that_lacks_one_of_its_terms_counts_once(pool: VerifierPool) -> None:
+    counter = VerdictCounter(pool)
+    counter.verify_all([_odd(each) for each in ("raise", "raise", "18", "18", "18", "raise")], terms=2)
+    assert (counter.asked, counter.failed, counter.share_failed) == (3, 2, 2 / 3)
+
+
+def test_no_verdict_at_all_is_not_borne_however_few_were_asked(pool: VerifierPool) -> None:
+    counter = VerdictCounter(pool)
     counter.require_few_failures()
     counter.verify_all([_odd("raise")])
-    with pytest.raises(StageError, match="3 of 103 verdicts could not be had: ZeroDivisionError"):
+    counter.require_few_failures(expected=2)
+    with pytest.raises(StageError, match="1 of 1 verdicts"):
         counter.require_few_failures()
 
 
@@ -197,7 +251,7 @@ def test_a_composite_is_judged_by_its_terms_wherever_they_run(pool: VerifierPool
     for completion, gated, summed in (("19", 0.0, 0.25), ("019", 0.0, 0.0)):
         verdicts = [ask(completion, gate="odd").verdict, ask(completion, how="sum").verdict]
         assert [verdict and verdict.reward for verdict in verdicts] == [gated, summed]
-    assert ask("raise", gate="odd").failure == "ZeroDivisionError: of its own making"
+    assert ask("raise", gate="odd").failure == "odd: ZeroDivisionError: of its own making"
     assert ask("18", gate="nothing").fault is not None
     for terms in ("[]", '[{"verifier": "nobody", "weight": 1}]'):
         arguments = f'{{"how": "sum", "terms": {terms}}}'
@@ -248,9 +302,26 @@ def test_a_worker_killed_or_stopped_from_outside_is_replaced() -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_a_worker_killed_again_and_again_while_it_starts_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python, started = tmp_path / "python", tmp_path / "started"
+    python.write_text(
+        f'#!/bin/sh\necho >> {started}\n[ "$(wc -l < {started})" -lt 4 ] && kill -9 $$\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    worker = Worker(Catalog(ADDED))
+    (outcome,) = worker.judge([_odd("18")])
+    worker.close()
+    assert outcome.verdict is not None
+    assert started.read_text() == "\n" * 4
+
+
 def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(StageError, match="does not start"):
+    with pytest.raises(StageError, match=r"does not start .* status is 1"):
         Worker(Catalog(ADDED)).judge([_odd("18")])
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from data_contracts.errors import DataError
+from data_contracts.errors import DataError, StageError
 from data_contracts.training_configs import GRPOConfig
 from stages.rewards import VerifiedReward
 from stages.verdicts import VerdictCounter
@@ -91,7 +91,17 @@ def test_a_source_can_be_worth_less(pool: VerifierPool, tmp_path: Path) -> None:
 def test_a_verifier_that_fails_gives_no_reward_and_no_row(pool: VerifierPool, tmp_path: Path) -> None:
     rewarded = Rewarded(pool, tmp_path)
     assert rewarded("18", "raise", "x", verifier="odd") == [1.0, None, 0.0]
+    assert rewarded.logged["reward/without_verdict"] == [1 / 3]
     assert pq.read_table(tmp_path)["completion"].to_pylist() == ["18", "x"]
+
+
+def test_a_term_that_fails_takes_the_whole_reward(pool: VerifierPool, tmp_path: Path) -> None:
+    """What is counted are completions, not verdicts."""
+    rewarded = Rewarded(pool, tmp_path, rewards={"problem": 1, "odd": 1}, combine="sum")
+    assert rewarded("18", "raise", "19") == [1.0, None, 0.0]
+    assert rewarded.logged["reward/without_verdict"] == [1 / 3]
+    with pytest.raises(StageError, match=r"5 of 7 .*: odd: ZeroDivisionError: of its own making"):
+        rewarded("raise", "raise", "raise", "raise")
 
 
 def test_every_completion_is_a_row_and_a_repeated_round_is_not_twice(
