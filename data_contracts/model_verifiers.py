@@ -18,7 +18,7 @@ class RewardModelSettings(Config):
 
     kind: Literal["reward_model"] = "reward_model"
     model: str = Field(min_length=1)
-    """A directory, or a name on the Hugging Face hub."""
+    """A directory, relative to the recipe's folder, or a name on the Hugging Face hub."""
 
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     """The commit on the hub; required there, as a name or branch may change its weights."""
@@ -51,7 +51,7 @@ class JudgeSettings(Config):
     """The environment variable that holds the key; None for a server without one."""
 
     cache: Path | None = None
-    """A SQLite file; None keeps verdicts for this process only."""
+    """A SQLite file, relative to the recipe's folder; None keeps verdicts for this process only."""
 
     max_calls: int = Field(gt=0)
     """Of one stage, each time it runs; calls that fail and calls again count."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from data_contracts.model_verifiers import JudgeSettings, RewardModelSettings
 from data_contracts.rows import RowKind
@@ -22,6 +22,26 @@ from data_contracts.training_configs import LoRA, TrainingConfig
 from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt
 
 VerifierPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+def _form_of_verifier(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "place"
+    return value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+AddedVerifier = Annotated[
+    Annotated[VerifierPlace, Tag("place")]
+    | Annotated[RewardModelSettings, Tag("reward_model")]
+    | Annotated[JudgeSettings, Tag("judge")],
+    Discriminator(
+        _form_of_verifier,
+        custom_error_type="verifier",
+        custom_error_message="a verifier is package.module:RECORD, file.py:RECORD, or a model that is asked: "
+        "{kind: reward_model, …} or {kind: judge, …}",
+    ),
+]
+"""Of three forms, told apart before they are read, so that a mistake is told once."""
 
 
 class DatasetConfig(Config):
@@ -88,7 +108,7 @@ class Recipe(Config):
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     stages: dict[Name, Annotated[StageConfig, Field()]] = Field(min_length=1)
     evaluate: EvaluateConfig | None = None
-    verifiers: dict[Name, VerifierPlace | RewardModelSettings | JudgeSettings] = Field(default_factory=dict)
+    verifiers: dict[Name, AddedVerifier] = Field(default_factory=dict)
     """Verifiers that the recipe adds: your own, as `package.module:RECORD` or `file.py:RECORD` relative to the
     recipe's folder; or a model that is asked, `{kind: reward_model, …}` or `{kind: judge, …}`."""
 

@@ -164,8 +164,8 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
 
 def _explain(mistake: Mapping[str, Any]) -> str:
     parts = list(mistake["loc"])
-    if len(parts) > 2 and parts[0] == "stages":
-        del parts[2]  # pydantic names the union's tag, the stage's kind, after the stage's name
+    if len(parts) > 2 and parts[0] in ("stages", "verifiers"):
+        del parts[2]  # pydantic names the union's tag, such as the stage's kind, after the name
     place = ".".join(str(part) for part in parts)
     if mistake["type"] == "extra_forbidden":
         key = str(mistake["loc"][-1])

@@ -126,8 +126,10 @@ def rescore(
     verdicts = join_verdicts(list(_judged(chunks, added, rows.num_rows)))
     seconds = time.monotonic() - handed_over
     has_verdict = verdicts["reward"].is_valid()
-    failures = verdicts["reason"].filter(verdicts["reward"].is_null()).to_pylist()
-    require_few_failures(rows.num_rows, len(failures), failures[-1] if failures else "")
+    lost = verdicts["reward"].is_null()
+    failures = verdicts["reason"].filter(lost).to_pylist()
+    names = rows["verifier"].filter(lost).to_pylist()
+    require_few_failures(rows.num_rows, len(failures), f"{names[0]}: {failures[0]}" if failures else "")
     identity = {
         "command": "rescore",
         "of": str(version),

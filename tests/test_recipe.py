@@ -12,6 +12,7 @@ from data_contracts.errors import RecipeError
 from flows.recipe_files import check_recipe, find_recipe, read_recipe, write_recipe
 from tests.factories import make_recipe
 
+JUDGE = {"kind": "judge", "url": "http://127.0.0.1/v1", "model": "m", "rubric": "r", "max_calls": 1}
 ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown key of a stage": (
         {"stages.dpo.betta": 5},
@@ -146,6 +147,14 @@ ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a weight of nothing": ({"stages.sft.rows": {"worked": 0}}, ["stages.sft.rows.worked", "greater than 0"]),
     "no rows": ({"stages.sft.rows": []}, ["stages.sft.rows"]),
+    "a verifier of no form": (
+        {"verifiers": {"own": {"model": "m"}}},
+        ["verifiers.own: a verifier is package"],
+    ),
+    "a judge without a budget": (
+        {"verifiers": {"own": JUDGE}},
+        ["verifiers.own.max_total_tokens: Field required"],
+    ),
 }
 
 
