@@ -65,6 +65,16 @@ class StageJob(Config):
         return self.work_dir / "output"
 
     @property
+    def checkpoints_dir(self) -> Path:
+        """`checkpoint-STEP` folders, each of them whole: an interrupted training continues from the newest."""
+        return self.work_dir / "checkpoints"
+
+    @property
+    def unfinished_checkpoints_dir(self) -> Path:
+        """Where a checkpoint is written before it gets its place."""
+        return self.checkpoints_dir / ".writing"
+
+    @property
     def training_rows_path(self) -> Path:
         """Which rows of which input reached the trainer, written by stages that train."""
         return self.work_dir / "training_rows.parquet"
@@ -90,6 +100,10 @@ class StageJob(Config):
     @property
     def result_path(self) -> Path:
         return self.work_dir / "result.json"
+
+    @property
+    def error_path(self) -> Path:
+        return self.work_dir / "error.json"
 
 
 class Report(Config):

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from data_contracts.audit_config import AuditConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
-from data_contracts.vocabulary import Config, DType, Fraction, PositiveInt, Rows, Sampler
+from data_contracts.vocabulary import Config, DType, Fraction, PositiveInt, Rows, Sampler, Seed
 
 
 class SamplingConfig(Config):
@@ -34,6 +34,8 @@ class SamplingConfig(Config):
 
     sampler: Sampler = "transformers"
     dtype: DType = "float32"
+    seed: Seed | None = None
+    """Of this stage alone; the recipe's where it is left out."""
 
     @model_validator(mode="after")
     def _greedy_repeats_itself(self) -> Self:
@@ -73,6 +75,9 @@ class PairsConfig(Config):
     pairs_per_prompt: PositiveInt = 1
     max_completion_length: PositiveInt | None = None
     """Tokens. Pairs that are equal within this length are dropped: training would see a tie."""
+
+    seed: Seed | None = None
+    """Of this stage alone; the recipe's where it is left out."""
 
 
 class SelectConfig(Config):
@@ -119,6 +124,13 @@ class BaseModelConfig(Config):
         return self
 
 
+class RegisteredModelConfig(Config):
+    """A version of the registry that a stage starts from, `models:/NAME/VERSION`."""
+
+    kind: Literal["registered"] = "registered"
+    reference: str
+
+
 StageConfig: TypeAlias = Annotated[
     SFTConfig | DPOConfig | GRPOConfig | VerifyConfig | PairsConfig | SelectConfig | AuditConfig,
     Field(discriminator="kind"),
@@ -131,7 +143,8 @@ AnyConfig: TypeAlias = Annotated[
     | PairsConfig
     | SelectConfig
     | AuditConfig
-    | BaseModelConfig,
+    | BaseModelConfig
+    | RegisteredModelConfig,
     Field(discriminator="kind"),
 ]
 MODEL_KINDS = ("base", "sft", "dpo", "grpo")
@@ -160,3 +173,14 @@ class RunSettings(Config):
 
     threads: PositiveInt | None = None
     """CPU threads of one stage; by default all cores, shared among parallel stages."""
+
+    checkpoint_minutes: float = Field(default=10, gt=0)
+    """Training writes a checkpoint once it has lasted this long since the last. Young's optimum (CACM 17, 1974),
+    sqrt(2 * cost of a checkpoint * time between failures), is 10 minutes for 10 seconds and 5 hours."""
+
+    checkpoint_steps: PositiveInt | None = None
+    """And after so many updates since the last, whichever comes first; GRPO waits for the end of its sampling
+    round."""
+
+    keep_checkpoints: PositiveInt = 2
+    """The newest, until the stage is finished."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from data_contracts.rewards import Combination, Rewards, RewardTerm
-from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler
+from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler, Seed
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -30,7 +30,7 @@ class TrainingConfig(Config):
     """What SFT, DPO and GRPO share."""
 
     start: str
-    """The model to start from: `base` or a training stage."""
+    """The model to start from: `base`, a training stage, or a registered version, `models:/tiny.dpo/3`."""
 
     rows: Rows
     learning_rate: float = Field(gt=0)
@@ -42,6 +42,9 @@ class TrainingConfig(Config):
     lora: LoRA | None = None
     dtype: DType = "float32"
     """Precision of the forward and backward pass; weights are kept as the start has them."""
+
+    seed: Seed | None = None
+    """Of this stage alone; the recipe's where it is left out."""
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Self:

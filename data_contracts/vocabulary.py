@@ -35,5 +35,6 @@ A weight says how often a source is used in one pass: 0.5 takes a seeded half, 2
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 DType: TypeAlias = Literal["float32", "bfloat16"]
 Sampler: TypeAlias = Literal["transformers", "vllm"]

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,15 +18,17 @@ from data_contracts.errors import BurnishError, Interrupted
 from data_contracts.jobs import Progress, StageJob
 from data_contracts.stage_configs import MODEL_KINDS
 from flows.datasets import build_table
-from flows.nodes import Node, adapter_base
+from flows.drift import num_threads
+from flows.nodes import REGISTERED, Node, adapter_base
 from flows.plan import Plan
 from flows.preflight import Prepared
 from flows.recipe import DatasetConfig
 from flows.results import Results
 from flows.view import RunView, describe
 from infra import records as states
+from infra.holders import Holder
 from infra.home import Home
-from infra.leases import lease_accelerators
+from infra.leases import lease_accelerators, leases_dir
 from infra.ledger import Ledger
 from infra.records import Execution
 from infra.stage_processes import run_stage
@@ -72,9 +74,10 @@ class PipelineRun:
             with self.home.lock(
                 f"stage-{node.key}",
                 holder=f"run {self.run_id}",
-                on_wait=lambda holder: self.view.say(f"{name}: {holder} is making the same; waiting for it"),
-            ):
-                execution = self._find(node) or self._make(node)
+                on_wait=lambda holder: self.view.wait(name, f"for {holder}, which makes the same"),
+                should_stop=self.stop.is_set,
+            ) as lock:
+                execution = self._find(node) or self._make(node, lock)
         except Exception as error:
             found = error.found if isinstance(error, BurnishError) else f"{type(error).__name__}: {error}"
             self.note(node, states.INTERRUPTED if isinstance(error, Interrupted) else states.FAILED, found)
@@ -88,6 +91,11 @@ class PipelineRun:
         self.view.end(node.name, state, text)
 
     def _find(self, node: Node) -> Execution | None:
+        if node.kind == REGISTERED:
+            execution = self.plan[node.name].execution
+            assert execution is not None
+            self.note(node, states.REUSED, f"{execution.name} v{execution.version}")
+            return execution
         found = None if node.name in self.force else self.results.find(node)
         if found is None:
             return None
@@ -95,23 +103,24 @@ class PipelineRun:
         self.note(node, states.REUSED, f"{execution.name} v{execution.version} {because}".strip())
         return execution
 
-    def _make(self, node: Node) -> Execution:
+    def _make(self, node: Node, lock: int) -> Execution:
         self.ledger.set_stage(self.run_id, node.name, node.kind, node.key, states.RUNNING)
         if isinstance(node.config, DatasetConfig):
             return self._publish_dataset(node)
         if node.kind not in _COMPUTING:
-            return self._run(node, accelerators=())
+            return self._run(node, (), [lock])
         with self._slots:
             if self.stop.is_set():
                 raise Interrupted(f"Stage {node.name} was not started: the run was stopped.")
             with lease_accelerators(
                 self.plan.recipe.run.accelerators,
                 _count_accelerators(),
-                holder=f"{node.name} of run {self.run_id}",
-                on_wait=lambda who: self.view.say(f"{node.name}: waiting for an accelerator; held by {who}"),
+                holder=Holder(what=f"{node.name} of run {self.run_id}", home=str(self.home.path)),
+                on_wait=lambda held: self.view.wait(node.name, held),
                 should_stop=self.stop.is_set,
-            ) as indices:
-                return self._run(node, accelerators=indices)
+                directory=leases_dir(os.environ),
+            ) as lease:
+                return self._run(node, lease.indices, [lock, *lease.locks])
 
     def _publish_dataset(self, node: Node) -> Execution:
         began = time.monotonic()
@@ -126,7 +135,7 @@ class PipelineRun:
         self.note(node, states.DONE, " · ".join([made, *notes]))
         return execution
 
-    def _run(self, node: Node, accelerators: tuple[int, ...]) -> Execution:
+    def _run(self, node: Node, accelerators: tuple[int, ...], locks: Sequence[int]) -> Execution:
         began = time.monotonic()
         job = self._job(node, accelerators)
         self.view.begin(node.name)
@@ -134,7 +143,9 @@ class PipelineRun:
         forwarding = _Forwarding(self, node.name, mlflow_run)
         status = "FAILED"
         try:
-            result = run_stage(child.run, job, on_progress=forwarding, should_stop=self.stop.is_set)
+            result = run_stage(
+                child.run, job, on_progress=forwarding, should_stop=self.stop.is_set, locks=locks
+            )
             self.results.registry.log_metrics(mlflow_run, result.metrics, forwarding.step)
             execution = self.results.keep_stage(node, job, result, mlflow_run, time.monotonic() - began)
             status = "FINISHED"
@@ -152,11 +163,10 @@ class PipelineRun:
     def _job(self, node: Node, accelerators: tuple[int, ...]) -> StageJob:
         assert not isinstance(node.config, DatasetConfig)
         run, results = self.plan.recipe.run, self.results
-        threads = run.threads or max(1, (os.cpu_count() or 1) // run.parallel_stages)
         return StageJob(
             name=node.name,
             config=node.config,
-            seed=self.plan.recipe.seed,
+            seed=node.identity["seed"],
             start=results.model_input(node.start) if node.start else None,
             base=results.model_input("base") if node.start else None,
             adapter_base=results.model_input(below)
@@ -167,7 +177,7 @@ class PipelineRun:
             verifiers=self.plan.recipe.verifiers,
             work_dir=self.home.work_dir / node.key,
             reference_cache_dir=self.home.reference_cache_dir,
-            run=run.model_copy(update={"threads": threads}),
+            run=run.model_copy(update={"threads": num_threads(run)}),
             accelerators=accelerators,
         )
 

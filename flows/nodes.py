@@ -1,51 +1,29 @@
-"""The DAG of a recipe: one node per dataset, model and stage, each with its identity.
+"""The DAG of a recipe: one node per dataset, model and stage, each with its identity and logical key."""
 
-The identity of a node is what decides its result: its config without the names of its edges, the logical
-keys of its parents, its source files' digests, and the code that runs it. Its logical key is the hash of
-that, so a whole plan has keys before anything runs.
-"""
-
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from data_contracts.canonical import fingerprint
-from data_contracts.errors import DataError, RecipeError
-from data_contracts.stage_configs import MODEL_KINDS, AnyConfig, EvaluateConfig, VerifyConfig
+from data_contracts.errors import RecipeError
+from data_contracts.stage_configs import (
+    MODEL_KINDS,
+    AnyConfig,
+    BaseModelConfig,
+    EvaluateConfig,
+    RegisteredModelConfig,
+    VerifyConfig,
+)
 from data_contracts.training_configs import TrainingConfig
-from flows.code_identity import code_fingerprint, verifier_code
-from flows.lineage.withdrawn_datasets import Withdrawn
-from flows.recipe import DatasetConfig, Recipe
+from flows.code_identity import Parts
+from flows.identity import CodeOfRecipe, identity_of, input_key, judged_by
+from flows.recipe import DatasetConfig, Recipe, is_registered, registered_version
+from flows.sources import Sources, model_files
+from infra.records import Execution
 
-_CODE = {
-    "dataset": "infra.intake.whole_tables",
-    "generate": "stages.arithmetic",
-    "base": "stages.base_model",
-    "sft": "stages.sft",
-    "dpo": "stages.dpo",
-    "grpo": "stages.grpo",
-    "verify": "stages.verify",
-    "pairs": "stages.pairs",
-    "select": "stages.select",
-    "audit": "stages.audit",
-}
-
-
-_JUDGING = frozenset({"verify", "audit", "grpo"})
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """How the content of what a recipe reads is known without reading it again."""
-
-    file_digest: Callable[[Path], str]
-    version_fingerprint: Callable[[str], str]
-    """Of a dataset version, `name@3`. Raises NotFoundError."""
-
-    withdrawn: Withdrawn
-    """What was withdrawn from a dataset with this identity."""
+BASE = "base"
+REGISTERED = "registered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +40,34 @@ class Node:
     compare_with: tuple[str, ...]
     identity: dict[str, Any]
     key: str
+    code_parts: Mapping[str, Parts]
+    """What the fingerprints of code, and of a model's directory, in the identity stand for."""
 
     @property
     def parents(self) -> tuple[str, ...]:
         return tuple(filter(None, [self.start, *self.rows, *self.compare_with]))
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """What has to be there first: its parents, and the base, whose chat template every start is held to."""
+        is_apart = self.start is not None and BASE not in self.parents
+        return (*self.parents, BASE) if is_apart else self.parents
+
+    @property
     def makes_model(self) -> bool:
-        return self.kind in MODEL_KINDS
+        return self.kind in (*MODEL_KINDS, REGISTERED)
+
+    def has_accepted_code(self, judges: Iterable[str]) -> bool:
+        """Whether a person said that code of it, or of a verifier it is judged by, gives what other code gave."""
+        verifiers = self.identity.get("verifiers", {})
+        used = [*self.identity["code"].values(), *(verifiers[name] for name in judges if name in verifiers)]
+        return any(fingerprint(dict(self.code_parts[code])) != code for code in used)
+
+    def input_key(self, given: Mapping[str, Execution]) -> str:
+        """The same for the same content going in, whatever made it. `given` holds all parents."""
+        contents = [given[parent].fingerprint for parent in self.parents]
+        judges = judged_by(self.config, [given[parent] for parent in self.rows])
+        return input_key(self.identity, list(self.rows.values()), contents, judges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +80,16 @@ class _Edges:
 
 
 def make_nodes(recipe: Recipe, known: Sources) -> list[Node]:
-    """All nodes, parents first. Raises RecipeError for a cycle and DataError for a missing file."""
-    nodes: dict[str, Node] = {}
+    """All nodes, parents first. Raises RecipeError for a cycle, DataError or NotFoundError for a missing source."""
+    graph = _Graph(recipe, known, CodeOfRecipe(recipe, known))
     for name, config in recipe.datasets.items():
-        _add_dataset(nodes, recipe, name, config, known, ())
-    nodes["base"] = _node("base", recipe.base, recipe, nodes, _Edges(), _base_source(recipe))
+        graph.add_dataset(name, config, ())
+    graph.add_base(recipe.base)
     for name in recipe.stages:
-        _add_stage(nodes, recipe, name, ())
+        graph.add_stage(name, ())
     if recipe.evaluate:
-        _add_evaluations(nodes, recipe, recipe.evaluate)
-    return list(nodes.values())
+        graph.add_evaluations(recipe.evaluate)
+    return list(graph.nodes.values())
 
 
 def evaluation_name(stage: str) -> str:
@@ -106,6 +104,18 @@ def model_ancestors(nodes: Mapping[str, Node], name: str) -> list[str]:
         chain.append(start)
         start = nodes[start].start
     return chain
+
+
+def needed_for(nodes: Mapping[str, Node], name: str) -> set[str]:
+    """`name` and everything that has to be there before it."""
+    needed: set[str] = set()
+    waiting = [name]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(nodes[name].needs)
+    return needed
 
 
 def adapter_base(nodes: Mapping[str, Node], name: str) -> str | None:
@@ -126,24 +136,88 @@ def _continues(config: AnyConfig | DatasetConfig) -> bool:
     )
 
 
-def _add_dataset(
-    nodes: dict[str, Node],
-    recipe: Recipe,
-    name: str,
-    config: DatasetConfig,
-    known: Sources,
-    path: tuple[str, ...],
-) -> None:
-    if name in nodes:
-        return
-    _require_no_cycle(name, path)
-    for source in config.rows:
-        _add_dataset(nodes, recipe, source, recipe.datasets[source], known, (*path, name))
-    sources = {"file": known.file_digest(Path(config.path))} if config.path else {}
-    if config.version:
-        sources = {"version": known.version_fingerprint(config.version)}
-    node = _node(name, config, recipe, nodes, _Edges(rows=dict.fromkeys(config.rows, 1.0)), sources)
-    nodes[name] = _without_withdrawn(node, known.withdrawn(node.identity))
+@dataclass
+class _Graph:
+    """Nodes by name, parents first, while they are added."""
+
+    recipe: Recipe
+    known: Sources
+    code: CodeOfRecipe
+    nodes: dict[str, Node] = field(default_factory=dict[str, "Node"])
+
+    def add_base(self, config: BaseModelConfig) -> None:
+        if config.path is None:
+            self.add(BASE, config, _Edges(), {})
+            return
+        files = model_files(Path(config.path), self.known.file_digest)
+        node = self.add(BASE, config, _Edges(), {"directory": fingerprint(files)})
+        self.nodes[BASE] = replace(node, code_parts={**node.code_parts, fingerprint(files): files})
+
+    def add_dataset(self, name: str, config: DatasetConfig, path: tuple[str, ...]) -> None:
+        if name in self.nodes:
+            return
+        _require_no_cycle(name, path)
+        for source in config.rows:
+            self.add_dataset(source, self.recipe.datasets[source], (*path, name))
+        sources = {"file": self.known.file_digest(Path(config.path))} if config.path else {}
+        if config.version:
+            dataset, _, number = config.version.partition("@")
+            sources = {"version": self.known.find_version(dataset, int(number)).fingerprint}
+        node = self.add(name, config, _Edges(rows=dict.fromkeys(config.rows, 1.0)), sources)
+        self.nodes[name] = _without_withdrawn(node, self.known.withdrawn(node.identity))
+
+    def add_stage(self, name: str, path: tuple[str, ...]) -> None:
+        if name in self.nodes:
+            return
+        _require_no_cycle(name, path)
+        config = self.recipe.stages[name]
+        start: str | None = getattr(config, "start", None)
+        compared = config.compare_with if isinstance(config, VerifyConfig) else ()
+        for parent in filter(None, [start, *config.rows, *compared]):
+            if parent in self.recipe.stages:
+                self.add_stage(parent, (*path, name))
+        if start is not None and is_registered(start):
+            start = self._add_registered(start)
+        self.add(name, config, _Edges(start, config.rows, compared), {})
+
+    def add_evaluations(self, evaluate: EvaluateConfig) -> None:
+        for model in [name for name, node in self.nodes.items() if node.makes_model]:
+            compared = tuple(evaluation_name(ancestor) for ancestor in model_ancestors(self.nodes, model))
+            config = VerifyConfig(start=model, compare_with=compared, **evaluate.model_dump())
+            self.add(evaluation_name(model), config, _Edges(model, evaluate.rows, compared), {})
+
+    def add(
+        self, name: str, config: AnyConfig | DatasetConfig, edges: _Edges, sources: Mapping[str, str]
+    ) -> Node:
+        is_dataset = isinstance(config, DatasetConfig)
+        parents = {
+            "start": self.nodes[edges.start].key if edges.start else None,
+            "base": self.nodes[BASE].key if edges.start else None,
+            "rows": [[self.nodes[parent].key, weight] for parent, weight in edges.rows.items()],
+            "tables": list(edges.rows) if is_dataset else None,
+            "compare_with": [self.nodes[parent].key for parent in edges.compare_with],
+        }
+        code = self.code.used_by(config)
+        identity = identity_of(config, self.recipe.seed, code, parents, sources)
+        kind = "dataset" if is_dataset else config.kind
+        self.nodes[name] = Node(
+            *(name, kind, config, edges.start, edges.rows, edges.compare_with),
+            *(identity, fingerprint(identity), code.parts),
+        )
+        return self.nodes[name]
+
+    def _add_registered(self, reference: str) -> str:
+        """`models:/tiny.dpo/3` as a node: the same whatever the recipe that starts from it."""
+        model, version = registered_version(reference)
+        name = f"{model}.v{version}"
+        if name not in self.nodes:
+            made = self.known.find_version(model, version)
+            node = self.add(
+                name, RegisteredModelConfig(reference=reference), _Edges(), {"model": made.fingerprint}
+            )
+            identity = {**node.identity, "seed": None}
+            self.nodes[name] = replace(node, identity=identity, key=fingerprint(identity))
+        return name
 
 
 def _without_withdrawn(node: Node, scopes: list[str]) -> Node:
@@ -152,89 +226,6 @@ def _without_withdrawn(node: Node, scopes: list[str]) -> Node:
         return node
     identity = {**node.identity, "withdrawn": scopes}
     return replace(node, identity=identity, key=fingerprint(identity))
-
-
-def _add_stage(nodes: dict[str, Node], recipe: Recipe, name: str, path: tuple[str, ...]) -> None:
-    if name in nodes:
-        return
-    _require_no_cycle(name, path)
-    config = recipe.stages[name]
-    start: str | None = getattr(config, "start", None)
-    compared = config.compare_with if isinstance(config, VerifyConfig) else ()
-    for parent in filter(None, [start, *config.rows, *compared]):
-        if parent in recipe.stages:
-            _add_stage(nodes, recipe, parent, (*path, name))
-    nodes[name] = _node(name, config, recipe, nodes, _Edges(start, config.rows, compared))
-
-
-def _add_evaluations(nodes: dict[str, Node], recipe: Recipe, evaluate: EvaluateConfig) -> None:
-    for model in [name for name, node in nodes.items() if node.makes_model]:
-        compared = tuple(evaluation_name(ancestor) for ancestor in model_ancestors(nodes, model))
-        config = VerifyConfig(start=model, compare_with=compared, **evaluate.model_dump())
-        name = evaluation_name(model)
-        nodes[name] = _node(name, config, recipe, nodes, _Edges(model, evaluate.rows, compared))
-
-
-def _node(
-    name: str,
-    config: AnyConfig | DatasetConfig,
-    recipe: Recipe,
-    nodes: Mapping[str, Node],
-    edges: _Edges,
-    sources: Mapping[str, str] | None = None,
-) -> Node:
-    is_dataset = isinstance(config, DatasetConfig)
-    kind = "dataset" if is_dataset else config.kind
-    code = [_CODE[kind], *([_CODE["generate"]] if is_dataset and config.generate else [])]
-    identity = {
-        "config": config.model_dump(
-            mode="json", exclude={"start", "rows", "compare_with", "path", "version"}
-        ),
-        "seed": recipe.seed,
-        "start": nodes[edges.start].key if edges.start else None,
-        "base": nodes["base"].key if edges.start else None,
-        "rows": [[nodes[parent].key, weight] for parent, weight in edges.rows.items()],
-        "tables": list(edges.rows) if is_dataset else None,
-        "compare_with": [nodes[parent].key for parent in edges.compare_with],
-        "sources": dict(sources or {}),
-        "code": {module: code_fingerprint(module) for module in code},
-    }
-    if kind in _JUDGING and recipe.verifiers:
-        identity["verifiers"] = verifier_code(recipe.verifiers)
-    return Node(
-        name, kind, config, edges.start, edges.rows, edges.compare_with, identity, fingerprint(identity)
-    )
-
-
-def _base_source(recipe: Recipe) -> dict[str, str]:
-    if recipe.base.path is None:
-        return {}
-    return {"directory": model_directory_digest(Path(recipe.base.path))}
-
-
-def model_directory_digest(path: Path) -> str:
-    """Identity of a local model by its files' names, sizes and times: weights are too large to read to plan."""
-    if not (path / "config.json").is_file():
-        found = "is not a directory" if not path.is_dir() else "has no config.json"
-        raise RecipeError(
-            f"base.path {path} {found}.",
-            "a Hugging Face model directory with config.json, safetensors weights and tokenizer files",
-            "Save one with model.save_pretrained(DIR) and tokenizer.save_pretrained(DIR).",
-        )
-    files = sorted(file for file in path.iterdir() if file.is_file())
-    return fingerprint([[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files])
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a data file. Raises DataError when it is not there."""
-    if not path.is_file():
-        raise DataError(
-            f"{path} does not exist." if not path.exists() else f"{path} is not a file.",
-            "a data file",
-            "Correct the path in the recipe (relative to its folder), or give it: --set DATASET.path=FILE.",
-        )
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_no_cycle(name: str, path: tuple[str, ...]) -> None:

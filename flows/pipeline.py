@@ -22,11 +22,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from data_contracts.errors import BurnishError, Interrupted, PipelineError
+from flows.crashed import settle_crashed_runs
+from flows.crashed_flow_runs import end_crashed_flow_runs
 from flows.execution import PipelineRun, logger
-from flows.plan import Action, make_plan
+from flows.plan import Action, Wishes, make_plan
 from flows.preflight import Prepared, require_sound
 from flows.recipe import Recipe
-from flows.recipe_files import write_recipe
+from flows.recipe_files import find_recipe, override_recipe, read_document, write_recipe
 from flows.summary import summarise
 from flows.view import current_view
 from infra import records as states
@@ -62,6 +64,12 @@ def publish_dataset(run: PipelineRun, node: str) -> None:
 @_stage_task("prepare base")
 def prepare_base(run: PipelineRun, node: str) -> None:
     """Build or bring in the model everything starts from."""
+    _make(run, node)
+
+
+@_stage_task("take registered model")
+def take_registered(run: PipelineRun, node: str) -> None:
+    """Start from a version of the registry."""
     _make(run, node)
 
 
@@ -110,6 +118,7 @@ def audit(run: PipelineRun, node: str) -> None:
 TASKS: Mapping[str, StageTask] = {
     "dataset": publish_dataset,
     "base": prepare_base,
+    "registered": take_registered,
     "sft": train_sft,
     "dpo": train_dpo,
     "grpo": train_grpo,
@@ -127,25 +136,38 @@ TASKS: Mapping[str, StageTask] = {
     persist_result=False,
 )
 def post_training(
-    recipe: dict[str, Any], force: list[str] | None = None, until: str | None = None
+    recipe: dict[str, Any] | str,
+    force: list[str] | None = None,
+    until: str | None = None,
+    strict: bool = False,
+    overrides: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Run what `recipe` (a recipe's document) wants and the ledger does not have; returns the summary.
+    """Run what `recipe` (a recipe's document, its file or its name) wants and the ledger does not have.
+
+    Returns the summary.
+
+    `force` runs stages again whatever is stored, `until` ends after a stage, `strict` runs again what other
+    libraries or hardware made, `overrides` are fields of the recipe by dotted name, such as {"dpo.beta": 4}.
 
     A failed stage stops what depends on it and nothing else.
     """
-    run = _begin(Recipe.model_validate(recipe), force or [], until)
+    document = read_document(find_recipe(recipe)) if isinstance(recipe, str) else recipe
+    wanted = override_recipe(document, overrides or {})
+    run = _begin(wanted, Wishes(frozenset(force or ()), until, strict))
     futures: dict[str, PrefectFuture[None]] = {}
     try:
+        end_crashed_flow_runs(run.ledger)
         for step in run.plan.steps:
             if step.action is not Action.later:
                 node = step.node
                 make = TASKS[node.kind].with_options(task_run_name=node.name)
-                parents = [futures[parent] for parent in node.parents]
+                parents = [futures[parent] for parent in node.needs]
                 futures[node.name] = make.submit(quote(run), node.name, wait_for=parents)  # pyright: ignore
         for future in futures.values():
             future.wait()
     except BaseException:
         run.stop.set()
+        run.results.end("KILLED")
         run.ledger.end_run(run.run_id, states.INTERRUPTED, None)
         raise
     return _finish(run, futures)
@@ -162,12 +184,13 @@ def _make(run: PipelineRun, node: str) -> None:
     get_run_logger().info("%s is %s %s", node, execution.name, execution.version)
 
 
-def _begin(recipe: Recipe, force: list[str], until: str | None) -> PipelineRun:
+def _begin(recipe: Recipe, wishes: Wishes) -> PipelineRun:
     logger.setLevel(logging.INFO)  # Prefect hands its lines on, but leaves its level at warnings
     start_fork_server(PRELOAD)
     home = open_home(home_path(os.environ, Path.cwd()))
     ledger = Ledger(home.ledger_path)
-    plan = make_plan(recipe, home, ledger, force=force, until=until)
+    plan = make_plan(recipe, home, ledger, wishes)
+    settle_crashed_runs(home, ledger, plan)
     prepared = prepared_rows.get()
     if prepared is None:
         prepared = require_sound(plan, home)
@@ -175,7 +198,7 @@ def _begin(recipe: Recipe, force: list[str], until: str | None) -> PipelineRun:
     run = PipelineRun(
         run_id=ledger.begin_run(recipe.name, recipe.model_dump(mode="json"), pid, started),
         plan=plan,
-        force=frozenset(force),
+        force=wishes.force,
         home=home,
         ledger=ledger,
         view=current_view.get(),
@@ -204,8 +227,8 @@ def _finish(run: PipelineRun, futures: Mapping[str, PrefectFuture[None]]) -> dic
     summary = summarise(run.plan, run.results.finished, run.run_id)
     was_stopped = any(isinstance(error, Interrupted) for error in failed.values())
     state = states.INTERRUPTED if was_stopped else states.FAILED if failed else states.DONE
-    run.ledger.end_run(run.run_id, state, summary.model_dump(mode="json"))
     run.results.end("KILLED" if was_stopped else "FAILED" if failed else "FINISHED")
+    run.ledger.end_run(run.run_id, state, summary.model_dump(mode="json"))  # last: then all of it is over
     if was_stopped:
         raise Interrupted("The run was stopped.", "", "Finished stages are kept: the same command continues.")
     if failed:

@@ -3,16 +3,30 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
-from data_contracts.errors import NotFoundError
-from flows.lineage.withdrawn_datasets import withdrawals_by_dataset
-from flows.nodes import Node, Sources, file_sha256, make_nodes
+from data_contracts.errors import NotFoundError, RecipeError
+from flows.causes import (
+    FIRST_TIME,
+    FORCED,
+    OTHER_INPUTS,
+    OUTPUT_GONE,
+    Cause,
+    each_once,
+    inherited,
+    own_changes,
+)
+from flows.drift import drift, environment_of
+from flows.estimates import bytes_on_disk, estimated_seconds
+from flows.nodes import REGISTERED, Node, make_nodes, needed_for
 from flows.recipe import Recipe
+from flows.remembered import remembered_sources
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
+
+_EARLIER = 5
+"""Executions of a stage that a plan looks back on."""
 
 
 class Action(StrEnum):
@@ -28,14 +42,40 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person asks of a run beside the recipe."""
+
+    force: frozenset[str] = frozenset()
+    """Stages to run again whatever is stored."""
+
+    until: str | None = None
+    """The last stage to run."""
+
+    strict: bool = False
+    """Whether other libraries or hardware are a reason to run."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A node of the plan with its verdict."""
 
     node: Node
     action: Action
     reason: str
+    causes: tuple[Cause, ...] = ()
+    """Why it runs, or may run; its own first."""
+
     execution: Execution | None = None
     """The finished execution that is reused."""
+
+    drift: tuple[str, ...] = ()
+    """How the environment of that execution differs from this one."""
+
+    seconds: float | None = None
+    """Estimated; None where nothing like it was run here before."""
+
+    num_bytes: int = 0
+    """What its last result takes on disk; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +90,7 @@ class Plan:
         """Whether there is nothing to run, nor a result of another pipeline to take over."""
         return all(
             step.action is Action.later
-            or (step.action is Action.reuse and is_own(step.execution, self.recipe.name, step.node))
+            or (step.action is Action.reuse and stands_here(step.execution, self.recipe.name, step.node))
             for step in self.steps
         )
 
@@ -58,25 +98,21 @@ class Plan:
         return next(step for step in self.steps if step.node.name == name)
 
 
-def make_plan(
-    recipe: Recipe, home: Home, ledger: Ledger, *, force: Collection[str] = (), until: str | None = None
-) -> Plan:
+def make_plan(recipe: Recipe, home: Home, ledger: Ledger, wishes: Wishes | None = None) -> Plan:
     """Compare what the recipe wants with what the ledger has."""
-    known = Sources(
-        partial(cached_digest, ledger), partial(version_fingerprint, ledger), withdrawals_by_dataset(ledger)
-    )
-    nodes = {node.name: node for node in make_nodes(recipe, known)}
-    for name in [*force, *([until] if until else [])]:
+    wishes = wishes or Wishes()
+    nodes = {node.name: node for node in make_nodes(recipe, remembered_sources(ledger))}
+    for name in [*wishes.force, *([wishes.until] if wishes.until else [])]:
         if name not in nodes:
             raise NotFoundError(f"There is no stage {name!r}.", f"one of {', '.join(nodes)}")
-    wanted = _needed_for(nodes, until) if until else set(nodes)
-    steps: dict[str, Step] = {}
+    wanted = needed_for(nodes, wishes.until) if wishes.until else set(nodes)
+    planning = _Planning(recipe, home, ledger, wishes, {})
     for name, node in nodes.items():
-        if name not in wanted:
-            steps[name] = Step(node, Action.later, f"after {until}")
+        if name in wanted:
+            planning.steps[name] = planning.decide(node)
         else:
-            steps[name] = _decide(node, steps, home, ledger, recipe.name, forced=name in force)
-    return Plan(recipe, tuple(steps.values()))
+            planning.steps[name] = Step(node, Action.later, f"after {wishes.until}")
+    return Plan(recipe, tuple(planning.steps.values()))
 
 
 def find_reusable(home: Home, ledger: Ledger, pipeline: str, node: Node) -> Execution | None:
@@ -85,9 +121,22 @@ def find_reusable(home: Home, ledger: Ledger, pipeline: str, node: Node) -> Exec
     return next((e for e in found if is_own(e, pipeline, node)), next(iter(found), None))
 
 
+def find_same_input(
+    home: Home, ledger: Ledger, pipeline: str, node: Node, given: Mapping[str, Execution]
+) -> Execution | None:
+    """The same for the same content going in, whatever its parents' keys."""
+    found = [e for e in ledger.find_by_input_key(node.input_key(given)) if has_output(home, e)]
+    return next((e for e in found if is_own(e, pipeline, node)), next(iter(found), None))
+
+
 def is_own(execution: Execution | None, pipeline: str, node: Node) -> bool:
     """Whether a result stands in the stores under this pipeline's and stage's own name."""
     return execution is not None and (execution.pipeline, execution.stage) == (pipeline, node.name)
+
+
+def stands_here(execution: Execution | None, pipeline: str, node: Node) -> bool:
+    """Whether a reused result needs no taking over: the pipeline's own, or a registered model as it stands."""
+    return node.kind == REGISTERED or is_own(execution, pipeline, node)
 
 
 def output_path(home: Home, execution: Execution) -> Path:
@@ -103,100 +152,95 @@ def has_output(home: Home, execution: Execution) -> bool:
     return any(path.glob("*.safetensors")) if execution.output == "model" else path.is_file()
 
 
-def cached_digest(ledger: Ledger, path: Path) -> str:
-    """A file's SHA-256, read again only when its size, time or inode changed."""
-    if not path.is_file():
-        return file_sha256(path)  # raises with the reason
-    stat = path.stat()
-    known = ledger.file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    if known is None:
-        known = file_sha256(path)
-        ledger.note_file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ino, known)
-    return known
+@dataclass(frozen=True, slots=True)
+class _Planning:
+    """The steps so far, and what the next one is decided from."""
 
+    recipe: Recipe
+    home: Home
+    ledger: Ledger
+    wishes: Wishes
+    steps: dict[str, Step]
 
-def version_fingerprint(ledger: Ledger, reference: str) -> str:
-    """The fingerprint of `name@3`, from the ledger. Raises NotFoundError."""
-    name, _, number = reference.partition("@")
-    found = ledger.find_by_output(name, int(number))
-    if not any(execution.output == "rows" for execution in found):
-        raise NotFoundError(
-            f"The recipe reads {reference}, which this home does not have.",
-            "a dataset version of this home",
-            f"`burnish data log {name}` lists them; `burnish data import {name} FILE` makes one.",
+    def decide(self, node: Node) -> Step:
+        found = self._find_registered(node) if node.kind == REGISTERED else self._find(node)
+        earlier = self.ledger.find_by_stage(self.recipe.name, node.name, _EARLIER)
+        environment = environment_of(node.kind, self.recipe.run)
+        drifted = tuple(drift(found, environment)) if found else ()
+        causes = self._causes(node, found, earlier, drifted)
+        if found is not None and not causes:
+            return Step(node, Action.reuse, self._origin(node, found), execution=found, drift=drifted)
+        own = [cause for cause in causes if not cause.through]
+        action = Action.depends if found is not None and not own else Action.run
+        return Step(
+            node=node,
+            action=action,
+            reason=self._reason(node, action, causes),
+            causes=tuple(causes),
+            seconds=estimated_seconds(node, earlier),
+            num_bytes=bytes_on_disk(output_path(self.home, earlier[0])) if earlier else 0,
         )
-    return next(execution.fingerprint for execution in found if execution.output == "rows")
 
+    def _find_registered(self, node: Node) -> Execution:
+        """The version a stage starts from. Raises NotFoundError when its weights are gone."""
+        model, version = node.name.rpartition(".v")[::2]
+        made = self.ledger.find_by_output(model, int(version))
+        if any(execution.output != "model" for execution in made):
+            raise RecipeError(
+                f"{model}/{version} is a dataset version.", "a registered model", "See `burnish models`."
+            )
+        found = [execution for execution in made if has_output(self.home, execution)]
+        if not found:
+            raise NotFoundError(
+                f"The weights of {model}/{version} are gone.",
+                "a registered version of this home",
+                "See `burnish models`.",
+            )
+        return found[0]
 
-def _decide(
-    node: Node, steps: Mapping[str, Step], home: Home, ledger: Ledger, pipeline: str, *, forced: bool
-) -> Step:
-    if forced:
-        return Step(node, Action.run, "forced")
-    rerun = [p for p in node.parents if steps[p].action in (Action.run, Action.depends)]
-    execution = find_reusable(home, ledger, pipeline, node)
-    if execution is not None and rerun:
-        return Step(node, Action.depends, f"{_names(rerun)} will run; reused if the output is identical")
-    if execution is not None:
-        taken_over = "" if is_own(execution, pipeline, node) else f", there {execution.name}"
-        return Step(node, Action.reuse, f"run {execution.run_id}{taken_over}", execution)
-    if any((home.work_dir / node.key / "checkpoints").glob("checkpoint-*")):
-        return Step(node, Action.run, "continues at the checkpoint of an interrupted run")
-    earlier = ledger.find_by_stage(pipeline, node.name)
-    if rerun and not _own_changes(node, earlier):
-        return Step(node, Action.run, f"{_names(rerun)} will run")
-    return Step(node, Action.run, _why(node, earlier))
+    def _find(self, node: Node) -> Execution | None:
+        found = find_reusable(self.home, self.ledger, self.recipe.name, node)
+        given = {parent: self.steps[parent].execution for parent in node.parents}
+        known = {parent: execution for parent, execution in given.items() if execution is not None}
+        if found is not None or len(known) < len(given):
+            return found
+        return find_same_input(self.home, self.ledger, self.recipe.name, node, known)
 
+    def _causes(
+        self, node: Node, found: Execution | None, earlier: list[Execution], drifted: Collection[str]
+    ) -> list[Cause]:
+        """Why the node runs, or may run; none when it is reused."""
+        if node.name in self.wishes.force:
+            return [Cause(node.name, FORCED)]
+        if found is not None and drifted and self.wishes.strict:
+            return [Cause(node.name, change) for change in drifted]
+        parents = [self.steps[parent] for parent in node.needs]
+        changing = [step for step in parents if step.action in (Action.run, Action.depends)]
+        from_parents = inherited((step.node, step.causes) for step in changing)
+        if found is not None:
+            return from_parents
+        if not earlier:
+            return [Cause(node.name, FIRST_TIME)]
+        changes = own_changes(node, earlier[0], self.ledger)
+        if not changes and not from_parents:
+            is_gone = any(execution.key == node.key for execution in earlier)
+            changes = [OUTPUT_GONE if is_gone else OTHER_INPUTS]
+        return each_once([*(Cause(node.name, change) for change in changes), *from_parents])
 
-def _needed_for(nodes: Mapping[str, Node], until: str) -> set[str]:
-    needed: set[str] = set()
-    waiting = [until]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting.extend(nodes[name].parents)
-    return needed
+    def _origin(self, node: Node, found: Execution) -> str:
+        if node.kind == REGISTERED:
+            return f"version {found.version} of {found.name}"
+        elsewhere = "" if is_own(found, self.recipe.name, node) else f", there {found.name}"
+        same = "" if found.key == node.key else ", the same content goes in"
+        accepted = (
+            ", changed code accepted" if node.has_accepted_code(found.result.get("judged_by", [])) else ""
+        )
+        return f"run {found.run_id}{elsewhere}{same}{accepted}"
 
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names)
-
-
-def _why(node: Node, earlier: list[Execution]) -> str:
-    if not earlier:
-        return "first time"
-    if any(execution.key == node.key for execution in earlier):
-        return "its output is gone"
-    return "; ".join(_own_changes(node, earlier)) or "made from other inputs than before"
-
-
-def _own_changes(node: Node, earlier: list[Execution]) -> list[str]:
-    """Fields of the node's own identity that differ from its newest execution, parents left out."""
-    if not earlier:
-        return []
-    before, after = earlier[0].identity, node.identity
-    changes = _config_changes(node.name, before["config"], after["config"])
-    if before["seed"] != after["seed"]:
-        changes.append(f"seed {before['seed']} → {after['seed']}")
-    if before["code"] != after["code"]:
-        changes.append(f"code of {', '.join(after['code'])} changed")
-    if before["sources"] != after["sources"]:
-        changes.append("its source changed")
-    if before.get("withdrawn") != after.get("withdrawn"):
-        changes.append("rows were withdrawn, or given back")
-    return changes
-
-
-def _config_changes(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    fields = sorted({*before, *after})
-    return [
-        f"{name}.{field} {_shown(before.get(field))} → {_shown(after.get(field))}"
-        for field in fields
-        if before.get(field) != after.get(field)
-    ]
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    def _reason(self, node: Node, action: Action, causes: list[Cause]) -> str:
+        reason = f"← {causes[0]}" + (f" and {len(causes) - 1} more" if len(causes) > 1 else "")
+        if action is Action.depends:
+            return f"{reason}; reused if that turns out identical"
+        if any((self.home.work_dir / node.key / "checkpoints").glob("checkpoint-*")):
+            return f"{reason}; continues at the checkpoint of an interrupted run"
+        return reason

@@ -3,6 +3,7 @@
 `stages:` maps a name to a stage; `start:` and `rows:` are the only edges between them.
 """
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
@@ -19,7 +20,9 @@ from data_contracts.stage_configs import (
     StageConfig,
 )
 from data_contracts.training_configs import LoRA, TrainingConfig
-from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt
+from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt, Seed
+
+_REGISTERED = re.compile(r"models:/[a-z][a-z0-9_.]*/[1-9][0-9]{0,8}")
 
 VerifierPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -103,7 +106,7 @@ class Recipe(Config):
     """Everything that decides one pipeline's result, and `run`, which decides nothing."""
 
     name: Name
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: Seed = 0
     base: BaseModelConfig
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     stages: dict[Name, Annotated[StageConfig, Field()]] = Field(min_length=1)
@@ -125,8 +128,9 @@ class Recipe(Config):
         models = ["base", *(n for n, s in self.stages.items() if s.kind in MODEL_KINDS)]
         tables = [*self.datasets, *(n for n, s in self.stages.items() if s.kind not in MODEL_KINDS)]
         for name, stage in self.stages.items():
-            if "start" in type(stage).model_fields:
-                self._require_known(f"stages.{name}.start", getattr(stage, "start"), models)  # noqa: B009
+            start: str | None = getattr(stage, "start", None)
+            if start is not None and not is_registered(start):
+                self._require_known(f"stages.{name}.start", start, models)
             for source in stage.rows:
                 self._require_known(f"stages.{name}.rows", source, tables)
         if self.evaluate:
@@ -149,6 +153,17 @@ class Recipe(Config):
             raise ValueError(
                 f"{place} names {name!r}, which is not there. {nearest(name, known)}Known: {', '.join(known)}"
             )
+
+
+def is_registered(start: str) -> bool:
+    """Whether a stage's start is a version of the registry, `models:/NAME/VERSION`."""
+    return _REGISTERED.fullmatch(start) is not None
+
+
+def registered_version(start: str) -> tuple[str, int]:
+    """Name and version of such a start."""
+    name, _, version = start.removeprefix("models:/").rpartition("/")
+    return name, int(version)
 
 
 def _require_adapter_choice(place: str, lora: LoRA, start: str, below: LoRA | None) -> None:

@@ -5,6 +5,7 @@ Checking says every mistake at once, each at its place, so that a mistake costs 
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from importlib import resources
 from io import StringIO
 from pathlib import Path
@@ -50,13 +51,31 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Relative paths are taken from the recipe's folder; those of overrides, and of shipped recipes, from the
     working directory.
     """
+    return override_recipe(read_document(path), parse_overrides(overrides), str(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A recipe's file as plain values, its paths absolute. Raises RecipeError for what is no YAML."""
     document = _parse_yaml(path)
     is_shipped = path in shipped_recipes().values()
     _make_paths_absolute(document, Path.cwd() if is_shipped else path.parent.absolute())
-    for override in overrides:
-        _apply_override(document, override)
-    _make_paths_absolute(document, Path.cwd())
-    return check_recipe(document, str(path))
+    return document
+
+
+def override_recipe(
+    document: Mapping[str, Any], overrides: Mapping[str, Any], origin: str = "The recipe"
+) -> Recipe:
+    """A recipe from plain values, with fields replaced by dotted name, such as `dpo.beta`. Raises RecipeError."""
+    changed = deepcopy(dict(document))
+    for field, value in overrides.items():
+        _set_field(changed, field, value)
+    _make_paths_absolute(changed, Path.cwd())
+    return check_recipe(changed, origin)
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """`dotted.field=value` each, the value in YAML; the last of a field wins. Raises RecipeError."""
+    return dict(map(_parse_override, overrides))
 
 
 def check_recipe(document: Mapping[str, Any], origin: str) -> Recipe:
@@ -131,10 +150,19 @@ def _values(section: Any) -> list[Any]:
     return list(section.values()) if isinstance(section, dict) else []
 
 
-def _apply_override(document: dict[str, Any], override: str) -> None:
+def _parse_override(override: str) -> tuple[str, Any]:
     field, separator, text = override.partition("=")
     if not separator or not re.fullmatch(r"[a-zA-Z_][\w.\-]*", field):
         raise RecipeError(f"--set {override!r} cannot be read.", "FIELD=VALUE, such as dpo.beta=4")
+    try:
+        return field, YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise RecipeError(
+            f"--set {override!r}: the value is not YAML.", "a value such as 4 or [a, b]"
+        ) from error
+
+
+def _set_field(document: dict[str, Any], field: str, value: Any) -> None:
     parts = field.replace("-", "_").split(".")
     if parts[0] not in Recipe.model_fields:
         for section in ("stages", "datasets"):
@@ -144,21 +172,15 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
         else:
             known = [*Recipe.model_fields, *(document.get("stages") or {}), *(document.get("datasets") or {})]
             raise RecipeError(
-                f"--set {override!r}: there is no {parts[0]!r}.",
+                f"--set {field}: there is no {parts[0]!r}.",
                 f"one of {', '.join(known)}",
                 nearest(parts[0], known),
             )
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise RecipeError(
-            f"--set {override!r}: the value is not YAML.", "a value such as 4 or [a, b]"
-        ) from error
     target = document
     for part in parts[:-1]:
         target = target.setdefault(part, {})
         if not isinstance(target, dict):
-            raise RecipeError(f"--set {override!r}: {part!r} has no fields.")
+            raise RecipeError(f"--set {field}: {part!r} has no fields.")
     target[parts[-1]] = value
 
 

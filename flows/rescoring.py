@@ -143,7 +143,7 @@ def rescore(
         publisher.add(with_verdicts(rows, verdicts).filter(has_verdict))
         published = publisher.publish(Origin(fingerprint(identity), identity))
     step = DataStep("rescore", identity, (version,))
-    record_version(ledger, published.version, step, time.monotonic() - began)
+    record_version(ledger, warehouse, published.version, step, time.monotonic() - began)
     logger.info("%s holds the verdicts of %s given again", published.version, version)
     before = rows["reward"].filter(has_verdict).to_numpy()
     after = verdicts["reward"].filter(has_verdict).to_numpy()

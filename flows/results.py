@@ -4,32 +4,34 @@ Keeping has one order, whatever instant a kill comes at: the output to its place
 ledger's row. Whoever finds the row finds all of it.
 """
 
+import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data_contracts.canonical import fingerprint
 from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
 from data_contracts.rows import RowKind
+from flows.drift import environment_of
+from flows.identity import judged_by, verifiers_named
 from flows.nodes import Node
-from flows.plan import find_reusable, has_output, is_own, output_path
+from flows.plan import find_reusable, find_same_input, is_own, output_path
 from flows.recipe import DatasetConfig, Recipe
 from infra.home import Home, publish_directory
 from infra.ledger import Ledger
 from infra.records import Execution, Input, Role
 from infra.training_rows import keep_training_rows
 from infra.warehouse.warehouse import Warehouse
+from stages.verifiers.shipped import COMPOSITE_NAME
 
 if TYPE_CHECKING:
     from infra.registry import ModelRegistry, RunStatus
 
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "duckdb")
 _ROWS_MADE = {
     "verify": RowKind.rollouts,
     "pairs": RowKind.pairs,
@@ -64,24 +66,24 @@ class Results:
 
     def find(self, node: Node) -> tuple[Execution, str] | None:
         """An execution with the node's logical key, or with the same content going in; and which of the two."""
-        input_key = self._input_key(node)
         found, because = find_reusable(self._home, self._ledger, self._recipe.name, node), ""
-        if found is None or found.input_key != input_key:  # a forced parent came out differently
-            same = self._ledger.find_by_input_key(input_key)
-            found = next((e for e in same if has_output(self._home, e)), None)
+        if found is None or found.input_key != node.input_key(self.finished):  # a parent came out differently
+            found = find_same_input(self._home, self._ledger, self._recipe.name, node, self.finished)
             because = "the same content goes in"
         if found is None:
             return None
-        is_kept = found.key == node.key and is_own(found, self._recipe.name, node)
-        if not is_kept or (node.makes_model and not self.registry.has_version(found.name, found.version)):
+        has_stores = not node.makes_model or self.registry.has_version(found.name, found.version)
+        if not is_own(found, self._recipe.name, node) or not has_stores:
             found = self._adopt(node, found)
+        elif found.key != node.key:
+            found = self._record(node, found.version, found.fingerprint, found.result, 0.0, found)
         return found, because
 
     def start_mlflow_run(self, node: Node) -> str:
         """A child run with the node's parameters and the dataset versions it reads."""
         from infra.mlflow_datasets import UsedDataset
 
-        params = {**node.identity["config"], "seed": self._recipe.seed}
+        params = {**node.identity["config"], "seed": node.identity["seed"]}
         if node.start:
             params["start"] = f"{self.finished[node.start].name}/{self.finished[node.start].version}"
         mlflow_run = self.registry.start_stage_run(
@@ -112,7 +114,7 @@ class Results:
             kept = self._home.models_dir / result.fingerprint
             publish_directory(job.output_dir, kept)
             if job.training_rows_path.exists():  # the base reads no rows
-                keep_training_rows(self._home, self._input_key(node), job.training_rows_path)
+                keep_training_rows(self._home, node.input_key(self.finished), job.training_rows_path)
             if job.rollouts_dir.exists():
                 name, rollouts = f"{self._output_name(node)}.rollouts", pq.read_table(job.rollouts_dir)
                 document["rollouts"] = str(
@@ -159,7 +161,7 @@ class Results:
         self, node: Node, kind: RowKind, table: pa.Table, result: Mapping[str, Any], seconds: float
     ) -> Execution:
         published = self._warehouse.publish(self._output_name(node), kind, table, node.key)
-        document = {**result, "kind": kind.value}
+        document = {**result, "kind": kind.value, "verifiers": _verifiers_of_rows(table)}
         return self._record(node, published.version, published.fingerprint, document, seconds)
 
     def _register(self, node: Node, path: Path, mlflow_run: str) -> int:
@@ -187,18 +189,19 @@ class Results:
             stage=node.name,
             kind=node.kind,
             key=node.key,
-            input_key=adopted.input_key if adopted else self._input_key(node),
+            input_key=adopted.input_key if adopted else node.input_key(self.finished),
             identity=node.identity,
             inputs=self._inputs(node, adopted),
             output="model" if node.makes_model else "rows",
             fingerprint=content,
             name=self._output_name(node),
             version=version,
-            result=dict(result),
-            libraries={library: metadata.version(library) for library in _LIBRARIES},
+            result={**result, "judged_by": judged_by(node.config, [self.finished[p] for p in node.rows])},
+            environment=adopted.environment if adopted else environment_of(node.kind, self._recipe.run),
             seconds=seconds,
             ended=time.time(),
         )
+        self._ledger.note_code(node.code_parts)
         self._ledger.record(execution)
         return execution
 
@@ -220,15 +223,20 @@ class Results:
         made = self.finished[name]
         return Input(name, role, made.name, made.version, made.fingerprint, weight)
 
-    def _input_key(self, node: Node) -> str:
-        """The node's identity with its parents' content in place of their logical keys."""
-        contents = [self.finished[parent].fingerprint for parent in node.parents]
-        own = {k: v for k, v in node.identity.items() if k not in ("start", "base", "compare_with")}
-        own["rows"] = list(node.rows.values())
-        return fingerprint({"own": own, "parents": contents})
-
     def _output_name(self, node: Node) -> str:
         return f"{self._recipe.name}.{node.name}"
+
+
+def _verifiers_of_rows(rows: pa.Table) -> list[str]:
+    """The verifiers that rows name, and those that these are composed of."""
+    if "verifier" not in rows.column_names:
+        return []
+    names = set(rows["verifier"].unique().to_pylist())
+    if COMPOSITE_NAME in names:
+        composed = rows.filter(pc.field("verifier") == COMPOSITE_NAME)
+        for arguments in composed["arguments"].unique().to_pylist():
+            names.update(verifiers_named(COMPOSITE_NAME, json.loads(arguments)))
+    return sorted(names)
 
 
 def _open_registry(home: Home) -> "ModelRegistry":

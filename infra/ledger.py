@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.errors import HomeError
+from infra import records as states
 from infra.records import RUNNING, WAITING, Decision, Execution, Input, Run, RunStage, Withdrawal
 
 _SCHEMA = """
@@ -30,7 +31,7 @@ create table if not exists executions (
     execution_id integer primary key, run_id text not null, pipeline text not null, stage text not null,
     kind text not null, key text not null, input_key text not null, identity text not null,
     inputs text not null, output text not null, fingerprint text not null, name text not null, version integer not null,
-    result text not null, libraries text not null, seconds real not null, ended real not null);
+    result text not null, environment text not null, seconds real not null, ended real not null);
 create index if not exists executions_by_key on executions (key);
 create index if not exists executions_by_input_key on executions (input_key);
 create index if not exists executions_by_stage on executions (pipeline, stage);
@@ -41,14 +42,15 @@ create table if not exists withdrawals (
     withdrawal_id integer primary key, made real not null, scope text not null, source text,
     row_hashes blob not null, actor text not null, reason text not null, untouched text not null,
     models text not null, undoes integer);
-create table if not exists file_digests (
-    path text primary key, size integer not null, mtime_ns integer not null, inode integer not null,
-    digest text not null);
+create table if not exists code_parts (fingerprint text primary key, parts text not null);
+create table if not exists file_facts (
+    path text not null, what text not null, size integer not null, mtime_ns integer not null,
+    inode integer not null, fact text not null, primary key (path, what));
 """
 
 _DOCUMENTS = (
-    *("document", "summary", "identity", "inputs", "result", "libraries", "evidence"),
-    *("untouched", "models"),
+    *("document", "summary", "identity", "inputs", "result", "environment", "evidence"),
+    *("untouched", "models", "parts"),
 )
 """Columns that hold JSON."""
 
@@ -97,6 +99,12 @@ class Ledger:
         )
 
     def end_run(self, run_id: str, state: str, summary: dict[str, Any] | None) -> None:
+        """Note that a run is over, and with it what of its stages was not."""
+        for was, becomes in ((RUNNING, states.INTERRUPTED), (WAITING, states.SKIPPED)):
+            self._query(
+                "update run_stages set state = ?, ended = ? where run_id = ? and state = ?",
+                [becomes, time.time(), run_id, was],
+            )
         self._query(
             "update runs set state = ?, ended = ?, summary = ? where run_id = ?",
             [state, time.time(), json.dumps(summary), run_id],
@@ -137,8 +145,9 @@ class Ledger:
         """Executions of the same config and code on identical inputs, newest first."""
         return self._executions("input_key = ?", [input_key])
 
-    def find_by_stage(self, pipeline: str, stage: str) -> list[Execution]:
-        return self._executions("pipeline = ? and stage = ?", [pipeline, stage])
+    def find_by_stage(self, pipeline: str, stage: str, limit: int = -1) -> list[Execution]:
+        """Newest first."""
+        return self._executions("pipeline = ? and stage = ?", [pipeline, stage], limit)
 
     def find_by_output(self, name: str, version: int) -> list[Execution]:
         return self._executions("name = ? and version = ?", [name, version])
@@ -147,10 +156,21 @@ class Ledger:
         """All of them, newest first."""
         return self._executions("true", [])
 
-    def _executions(self, condition: str, parameters: Sequence[Any]) -> list[Execution]:
+    def note_code(self, parts: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep what fingerprints of code stand for, so that a later plan can say which file changed."""
+        with self._connection() as db:
+            known = "insert or ignore into code_parts values (?,?)"
+            db.executemany(known, [[name, json.dumps(dict(files))] for name, files in parts.items()])
+
+    def code_parts(self, code: str) -> dict[str, str]:
+        """Digests of the files that code with this fingerprint consists of; empty when nobody noted them."""
+        rows = self._query("select parts from code_parts where fingerprint = ?", [code])
+        return rows[0]["parts"] if rows else {}
+
+    def _executions(self, condition: str, parameters: Sequence[Any], limit: int = -1) -> list[Execution]:
         columns = ", ".join(field.name for field in fields(Execution))
-        query = f"select {columns} from executions where {condition} order by execution_id desc"
-        rows = self._query(query, parameters)
+        query = f"select {columns} from executions where {condition} order by execution_id desc limit ?"
+        rows = self._query(query, [*parameters, limit])
         for row in rows:
             row["inputs"] = tuple(Input(**given) for given in row["inputs"])
         return [Execution(**row) for row in rows]
@@ -181,20 +201,20 @@ class Ledger:
             row["untouched"], row["models"] = tuple(row["untouched"]), tuple(row["models"])
         return [Withdrawal(**row) for row in rows]
 
-    # File digests
+    # File facts
 
-    def file_digest(self, path: Path, size: int, mtime_ns: int, inode: int) -> str | None:
-        """The digest recorded for a file that has not changed since, judged by size, time and inode."""
+    def file_fact(self, path: Path, what: str, size: int, mtime_ns: int, inode: int) -> str | None:
+        """What was recorded of a file that has not changed since, judged by size, time and inode."""
         rows = self._query(
-            "select digest from file_digests where path = ? and size = ? and mtime_ns = ? and inode = ?",
-            [str(path), size, mtime_ns, inode],
+            "select fact from file_facts where path = ? and what = ? and size = ? and mtime_ns = ? and inode = ?",
+            [str(path), what, size, mtime_ns, inode],
         )
-        return rows[0]["digest"] if rows else None
+        return rows[0]["fact"] if rows else None
 
-    def note_file_digest(self, path: Path, size: int, mtime_ns: int, inode: int, digest: str) -> None:
+    def note_file_fact(self, path: Path, what: str, size: int, mtime_ns: int, inode: int, fact: str) -> None:
         self._query(
-            "insert or replace into file_digests values (?,?,?,?,?)",
-            [str(path), size, mtime_ns, inode, digest],
+            "insert or replace into file_facts values (?,?,?,?,?,?)",
+            [str(path), what, size, mtime_ns, inode, fact],
         )
 
     # SQLite

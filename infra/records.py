@@ -22,6 +22,10 @@ class Input:
     weight: float
 
 
+SINCE = "since"
+"""Under this a version's result says how its rows differ from those of the version before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """A finished stage: what it was, and where its result is."""
@@ -47,7 +51,9 @@ class Execution:
 
     version: int
     result: dict[str, Any]
-    libraries: dict[str, str]
+    environment: dict[str, str]
+    """Library versions and hardware it ran with: what may differ although the identity is the same."""
+
     seconds: float
     ended: float
 

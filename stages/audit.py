@@ -26,9 +26,10 @@ from stages.audit_judge import Judge, OnProgress
 from stages.audit_policies import score_policies
 from stages.audit_report import AuditReport, Fault, Timing, VerifierFindings, share_of, sum_of
 from stages.audit_subjects import Asked, draw, read_subjects
-from stages.verifiers.catalog import VERIFIERS, Catalog
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.ground_truths import ground_truth_faults
 from stages.verifiers.pool import VerifierPool, shared_pool
+from stages.verifiers.shipped import SHIPPED
 from stages.verifiers.submission import submission
 from stages.verifiers.verifier import Verifier
 
@@ -162,7 +163,7 @@ def _reason(fault: DataError | None, verdict: Verdict | None) -> str:
 
 
 def _lacks_policies(name: str, verifier: Verifier | None) -> bool:
-    if verifier is None or name in VERIFIERS:
+    if verifier is None or name in SHIPPED:
         return False
     return verifier.answers == "solution" and not verifier.policies
 

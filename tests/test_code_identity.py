@@ -1,11 +1,11 @@
 """Code is part of what decides a result: which change of it counts, and which does not."""
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from data_contracts.canonical import fingerprint
 from flows import code_identity
 
 # Code
@@ -15,7 +15,7 @@ SourceCode = Callable[[str], str]
 
 
 @pytest.fixture
-def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SourceCode]:
+def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceCode:
     """The fingerprint of a stage that imports a helper with this source."""
     stages = tmp_path / "stages"
     stages.mkdir()
@@ -28,17 +28,9 @@ def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
     def fingerprint_of(helper: str) -> str:
         (stages / "helper.py").write_text(helper)
-        _forget()
-        return code_identity.code_fingerprint("stages.stage")
+        return fingerprint(code_identity.Code().of_module("stages.stage"))
 
-    yield fingerprint_of
-    _forget()
-
-
-def _forget() -> None:
-    for function in vars(code_identity).values():
-        if isinstance(function, functools._lru_cache_wrapper):
-            function.cache_clear()
+    return fingerprint_of
 
 
 LOGIC = 'def add(a, b):\n    """Sum."""\n    return a + b\n'

@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import pytest
 
 from data_contracts import stage_configs, training_configs
 from data_contracts.vocabulary import Config
+from flows.code_identity import Code
 from flows.nodes import make_nodes
 from flows.recipe import DatasetConfig, Recipe
 from flows.recipe_files import check_recipe
@@ -27,10 +29,11 @@ def test_the_same_file_elsewhere_is_the_same_dataset(tmp_path: Path) -> None:
 
 
 def _keys(changes: dict[str, Any] | None = None) -> dict[str, str]:
-    return {node.name: node.key for node in make_nodes(make_recipe(changes), SOURCES)}
+    return {node.name: node.key for node in make_nodes(make_recipe(changes), replace(SOURCES, code=Code()))}
 
 
 _TRAINING: dict[str, Any] = {
+    "seed": 8,
     "start": "sft",
     "rows": {"worked": 0.5},
     "learning_rate": 0.1,
@@ -53,6 +56,7 @@ _EPOCH_TRAINING: dict[str, Any] = _TRAINING | {
 
 
 _SAMPLING: dict[str, Any] = {
+    "seed": 8,
     "samples": 3,
     "temperature": 0.7,
     "top_p": 0.9,
@@ -118,6 +122,7 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
     | {"start": "sft", "rows": {"problems": 0.5}, "compare_with": ["check"]},
     stage_configs.EvaluateConfig: _SAMPLING | {"rows": {"problems": 0.5}},
     stage_configs.PairsConfig: {
+        "seed": 8,
         "rows": {"check": 0.5},
         "min_margin": 0.1,
         "pairs_per_prompt": 2,
@@ -153,6 +158,9 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "parallel_stages": 2,
         "threads": 3,
         "sandbox": "limited",
+        "checkpoint_minutes": 1.5,
+        "checkpoint_steps": 5,
+        "keep_checkpoints": 3,
     },
     DatasetConfig: {
         "kind": "problems",
@@ -189,8 +197,12 @@ CASES = [(config, field) for config, fields in CHANGES.items() for field in fiel
 
 
 def _configs() -> set[type[Config]]:
-    """Every config a recipe is made of: those of data_contracts that no other inherits from, and flows' two."""
+    """Every config a recipe is made of: those of data_contracts that no other inherits from, and flows' two.
+
+    A registered model is written as a stage's start.
+    """
     classes = {c for _, c in inspect.getmembers(stage_configs, inspect.isclass) if issubclass(c, Config)}
+    classes.remove(stage_configs.RegisteredModelConfig)
     return {c for c in classes if not any(c in other.__mro__[1:] for other in classes)} | {
         DatasetConfig,
         Recipe,
@@ -286,3 +298,64 @@ def test_the_name_of_a_recipe_or_stage_decides_nothing() -> None:
 def test_no_run_setting_reaches_any_key() -> None:
     changed = {f"run.{field}": value for field, value in CHANGES[stage_configs.RunSettings].items()}
     assert _keys(changed) == _keys()
+
+
+# Beyond fields
+
+
+def test_a_base_is_its_files_wherever_they_are_and_whatever_is_said_of_them(tmp_path: Path) -> None:
+    keys: list[str] = []
+    for folder in ("a", "b", "c"):
+        model = tmp_path / folder
+        model.mkdir()
+        (model / "config.json").write_text("{}")
+        (model / "model.safetensors").write_bytes(b"weights" if folder != "c" else b"weightz")
+        (model / "README.md").write_text(folder)
+        keys.append(_keys({"base": {"path": str(model)}})["base"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors"]
+)
+def test_one_character_of_any_file_of_a_base_is_another_base(file: str, tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json", "chat_template.jinja", "model.safetensors"):
+        (tmp_path / name).write_text("{ }")
+    base = {"base": {"path": str(tmp_path)}}
+    before = _keys(base)
+    (tmp_path / file).write_text("{}}")
+    after = _keys(base)
+    assert before["base"] != after["base"]
+    assert before["worked"] == after["worked"]
+
+
+def test_a_seed_of_the_recipes_own_value_changes_nothing() -> None:
+    assert _keys({"stages.sft.seed": 7}) == _keys()  # the small recipe's seed
+
+
+def test_a_registered_start_is_its_weights_whatever_the_seed() -> None:
+    start = {"stages.dpo.start": "models:/other.sft/3"}
+    first, second = _keys(start), _keys(start | {"seed": 8})
+    assert first["other.sft.v3"] == second["other.sft.v3"]
+    assert first["dpo"] != second["dpo"]
+    assert first["dpo"] != _keys({"stages.dpo.start": "models:/other.sft/4"})["dpo"]
+
+
+def test_a_module_that_an_own_verifier_imports_from_beside_it_is_in_its_key(tmp_path: Path) -> None:
+    own, beside = tmp_path / "own.py", tmp_path / "beside.py"
+    own.write_text("from beside import LIMIT\nOWN = LIMIT")
+    beside.write_text("LIMIT = 1")
+    adds = {"verifiers": {"own": f"{own}:OWN"}}
+    before = _keys(adds)["check"]
+    beside.write_text("LIMIT = 2")
+    assert _keys(adds)["check"] != before
+
+
+def test_a_reward_model_is_its_files_wherever_they_are(tmp_path: Path) -> None:
+    keys: list[str] = []
+    for folder, weights in (("a", "1"), ("b", "1"), ("c", "2")):
+        model = tmp_path / folder
+        model.mkdir()
+        (model / "model.safetensors").write_text(weights)
+        keys.append(_keys({"verifiers": {"own": {"kind": "reward_model", "model": str(model)}}})["check"])
+    assert keys[0] == keys[1] != keys[2]

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from data_contracts.errors import DataError, NotFoundError, RecipeError
-from flows import code_identity
 from flows.nodes import adapter_base, make_nodes
-from flows.plan import Action, Plan, make_plan, output_path
+from flows.plan import Action, Plan, Wishes, make_plan, output_path
 from flows.recipe_files import check_recipe
 from infra.home import Home, open_home
 from infra.ledger import Ledger
@@ -41,8 +40,8 @@ def _actions(plan: Plan) -> dict[str, Action]:
 def test_the_first_time_everything_runs(home: Home, ledger: Ledger) -> None:
     plan = make_plan(make_recipe(), home, ledger)
     assert set(_actions(plan).values()) == {RUN}
-    assert plan["base"].reason == "first time"
-    assert plan["dpo"].reason == "sft, preferences will run"
+    assert plan["base"].reason == "← first time"
+    assert plan["dpo"].reason == "← first time"
     assert not plan.is_finished
 
 
@@ -66,7 +65,7 @@ def test_a_stage_whose_output_is_gone_runs_again(
     output = output_path(home, make_execution(finished[stage].node))
     (output / "model.safetensors" if output.is_dir() else output).unlink()
     plan = make_plan(make_recipe(), home, ledger)
-    assert (plan[stage].action, plan[stage].reason) == (RUN, "its output is gone")
+    assert (plan[stage].action, plan[stage].reason) == (RUN, "← its output is gone")
 
 
 def test_children_of_a_stage_that_runs_again_wait_for_its_content(
@@ -83,7 +82,10 @@ def test_children_of_a_stage_that_runs_again_wait_for_its_content(
         "preferences": DEPENDS,
         "dpo": DEPENDS,
     }
-    assert plan["preferences"].reason == "check will run; reused if the output is identical"
+    assert (
+        plan["preferences"].reason
+        == "← check rows change ← its output is gone; reused if that turns out identical"
+    )
 
 
 def test_a_changed_field_reruns_its_stage_and_says_which_field(
@@ -91,7 +93,7 @@ def test_a_changed_field_reruns_its_stage_and_says_which_field(
 ) -> None:
     plan = make_plan(make_recipe({"stages.dpo.beta": 4}), home, ledger)
     assert {name for name, action in _actions(plan).items() if action is not REUSE} == {"dpo"}
-    assert plan["dpo"].reason == "dpo.beta 5.0 → 4.0"
+    assert plan["dpo"].reason == "← dpo.beta 5.0 → 4.0"
 
 
 def test_a_changed_stage_reruns_what_is_below_and_nothing_above(
@@ -103,26 +105,27 @@ def test_a_changed_stage_reruns_what_is_below_and_nothing_above(
         "preferences",
         "dpo",
     }
-    assert plan["check"].reason == "check.samples 4 → 8"
-    assert plan["preferences"].reason == "check will run"
+    assert plan["check"].reason == "← check.samples 4 → 8"
+    assert plan["preferences"].reason == "← check rows change ← check.samples 4 → 8"
+    assert plan["dpo"].reason == "← preferences rows change ← check rows change ← check.samples 4 → 8"
 
 
 def test_a_stage_changed_itself_names_its_own_change_before_its_parents(
     finished: Plan, home: Home, ledger: Ledger
 ) -> None:
     plan = make_plan(make_recipe({"stages.check.samples": 8, "stages.dpo.beta": 4}), home, ledger)
-    assert plan["dpo"].reason == "dpo.beta 5.0 → 4.0"
+    assert plan["dpo"].reason == "← dpo.beta 5.0 → 4.0 and 1 more"
 
 
 def test_a_changed_edge_is_no_lost_output(finished: Plan, home: Home, ledger: Ledger) -> None:
     plan = make_plan(make_recipe({"stages.dpo.start": "base"}), home, ledger)
-    assert (plan["dpo"].action, plan["dpo"].reason) == (RUN, "made from other inputs than before")
+    assert (plan["dpo"].action, plan["dpo"].reason) == (RUN, "← dpo.start sft → base")
 
 
 def test_another_seed_reruns_everything_and_says_so(finished: Plan, home: Home, ledger: Ledger) -> None:
     plan = make_plan(make_recipe({"seed": 8}), home, ledger)
     assert set(_actions(plan).values()) == {RUN}
-    assert plan["base"].reason == "seed 7 → 8"
+    assert plan["base"].reason == "← base.seed 7 → 8"
 
 
 def test_a_change_taken_back_is_reused_again(finished: Plan, home: Home, ledger: Ledger) -> None:
@@ -131,14 +134,14 @@ def test_a_change_taken_back_is_reused_again(finished: Plan, home: Home, ledger:
 
 
 def test_a_forced_stage_runs_and_its_children_wait(finished: Plan, home: Home, ledger: Ledger) -> None:
-    plan = make_plan(make_recipe(), home, ledger, force=["preferences"])
-    assert (plan["preferences"].action, plan["preferences"].reason) == (RUN, "forced")
+    plan = make_plan(make_recipe(), home, ledger, Wishes(frozenset({"preferences"})))
+    assert (plan["preferences"].action, plan["preferences"].reason) == (RUN, "← forced")
     assert plan["dpo"].action is DEPENDS
     assert plan["check"].action is REUSE
 
 
 def test_until_leaves_out_what_its_stage_does_not_need(home: Home, ledger: Ledger) -> None:
-    plan = make_plan(make_recipe(), home, ledger, until="sft")
+    plan = make_plan(make_recipe(), home, ledger, Wishes(until="sft"))
     assert _actions(plan) == {
         "worked": RUN,
         "problems": LATER,
@@ -153,15 +156,13 @@ def test_until_leaves_out_what_its_stage_does_not_need(home: Home, ledger: Ledge
 
 def test_a_plan_is_finished_when_all_before_until_is(home: Home, ledger: Ledger) -> None:
     finish(make_plan(make_recipe(), home, ledger), home, ledger, ["worked", "base", "sft"])
-    assert make_plan(make_recipe(), home, ledger, until="sft").is_finished
+    assert make_plan(make_recipe(), home, ledger, Wishes(until="sft")).is_finished
 
 
-@pytest.mark.parametrize("option", [{"force": ["dop"]}, {"until": "dop"}])
-def test_an_unknown_stage_on_the_command_line_is_refused(
-    option: dict[str, Any], home: Home, ledger: Ledger
-) -> None:
+@pytest.mark.parametrize("wishes", [Wishes(frozenset({"dop"})), Wishes(until="dop")])
+def test_an_unknown_stage_on_the_command_line_is_refused(wishes: Wishes, home: Home, ledger: Ledger) -> None:
     with pytest.raises(NotFoundError, match="There is no stage 'dop'"):
-        make_plan(make_recipe(), home, ledger, **option)
+        make_plan(make_recipe(), home, ledger, wishes)
 
 
 def test_every_model_is_evaluated_against_all_models_it_came_from(home: Home, ledger: Ledger) -> None:
@@ -200,21 +201,7 @@ def test_a_changed_source_file_reruns_its_dataset_even_when_its_size_stays(
     assert make_plan(recipe, home, ledger).is_finished
     source.write_text('{"prompt": "1+2", "completion": "3"}')
     step = make_plan(recipe, home, ledger)["own"]
-    assert (step.action, step.reason) == (RUN, "its source changed")
-
-
-def test_changed_code_reruns_its_stage_and_says_so(
-    finished: Plan, home: Home, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = code_identity.code_fingerprint
-
-    def changed(module: str) -> str:
-        return "changed" if module == "stages.dpo" else original(module)
-
-    monkeypatch.setattr("flows.nodes.code_fingerprint", changed)
-    plan = make_plan(make_recipe(), home, ledger)
-    assert {name for name, action in _actions(plan).items() if action is RUN} == {"dpo"}
-    assert plan["dpo"].reason == "code of stages.dpo changed"
+    assert (step.action, step.reason) == (RUN, "← the file of own changed")
 
 
 def test_the_weights_below_a_continued_adapter_are_those_it_began_on() -> None:

@@ -12,10 +12,9 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from data_contracts.errors import HomeError, NotFoundError
+from data_contracts.errors import HomeError
 from infra.home import Home, home_path, open_home
 from infra.ledger import Ledger
-from infra.records import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +70,3 @@ def _visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
-
-
-def find_run(ledger: Ledger, wanted: str | None) -> Run:
-    """The run with this id, the newest of this recipe, or the newest at all. Raises NotFoundError."""
-    runs = ledger.runs(limit=1000)
-    if wanted is None:
-        matches = runs[:1]
-    else:
-        matches = [run for run in runs if run.run_id == wanted] or [r for r in runs if r.recipe == wanted][:1]
-    if not matches:
-        known = ", ".join(run.run_id for run in runs[:5]) or "none yet"
-        raise NotFoundError(
-            f"There is no run {wanted!r}." if wanted else "Nothing has run in this home yet.",
-            f"a run id or a recipe's name; the newest runs: {known}",
-            "`burnish run tiny` starts one.",
-        )
-    return matches[0]

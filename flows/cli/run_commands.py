@@ -6,24 +6,24 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
-from typing import Annotated, Any, NoReturn
+from dataclasses import asdict
+from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 
 from flows.cli.context import Context, open_context, print_json
-from flows.plan import Action, Plan, make_plan
-from flows.recipe import Recipe
+from flows.past_runs import find_run
+from flows.plan import Action, Plan, Wishes, make_plan
+from flows.plan_diff import differences
+from flows.plan_view import difference_table, plan_document, plan_sentences, plan_table
 from flows.recipe_files import find_recipe, read_recipe
-from flows.summary import RunSummary, closing_sentences, summarise, summary_table
-from flows.view import LiveView, PlainView, RunView, SilentView, current_view
+from flows.running import run_here
+from flows.summary import RunSummary, closing_sentences, summary_table
+from flows.view import LiveView, PlainView, RunView, SilentView
 from infra import records as states
-from infra.environment import run_environment
+from infra.home import free_bytes
 from infra.ledger import Ledger
-from infra.run_server import run_server
-from infra.stage_processes import start_fork_server, this_process
-from stages.child import PRELOAD
 
 RecipeName = Annotated[str, Parameter(help="A shipped recipe (see `burnish recipes`) or a YAML file.")]
 Overrides = Annotated[
@@ -37,6 +37,10 @@ Force = Annotated[
     Parameter(negative=(), help="Run this stage again whatever is stored. May be repeated."),
 ]
 Until = Annotated[str | None, Parameter(help="Stop after this stage.")]
+Strict = Annotated[
+    bool,
+    Parameter(negative=(), help="Run again what other library versions or other hardware made."),
+]
 Json = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print one JSON document instead of tables.")
 ]
@@ -48,6 +52,7 @@ def run(
     set_: Overrides = None,
     force: Force = None,
     until: Until = None,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """Run a recipe; what is stored already is reused.
@@ -64,22 +69,12 @@ def run(
     """
     context = open_context()
     wanted = read_recipe(find_recipe(recipe), set_ or [])
-    with context.home.lock(
-        f"recipe-{wanted.name}",
-        holder=f"a run of {wanted.name}",
-        on_wait=lambda who: Console(stderr=True).print(
-            f"Waiting: {who} is at work in this home. Ctrl-C gives up."
-        ),
-    ):
-        planned = make_plan(wanted, context.home, context.ledger, force=force or (), until=until)
-        if planned.is_finished and context.home.mlflow_path.is_file():
-            summary = _reuse(context, planned)
-        else:
-            summary = _execute(context, wanted, planned, force or [], until, quiet=json)
+    wishes = Wishes(frozenset(force or ()), until, strict)
+    summary = run_here(context.home, wanted, wishes, Terminal(context, quiet=json))
     if json:
         print_json(summary.model_dump(mode="json"))
     else:
-        _print_summary(context, summary)
+        print_summary(context, summary)
 
 
 def plan(
@@ -88,97 +83,74 @@ def plan(
     set_: Overrides = None,
     force: Force = None,
     until: Until = None,
+    strict: Strict = False,
+    diff: Annotated[
+        str | None, Parameter(help="Compare with this run instead: what differs, node by node.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what a run would do, and why, without doing it.
+
+    Why reads from left to right: `← dpo weights change ← dpo.beta 5 → 4` says that the stage runs since the
+    weights of dpo will change, and those since its beta did.
 
     For example:
 
         burnish plan tiny
         burnish plan tiny --set dpo.beta=4
+        burnish plan tiny --diff 20260102-030405-ab12
         burnish plan my.yaml --json
     """
     context = open_context()
     wanted = read_recipe(find_recipe(recipe), set_ or [])
-    planned = make_plan(wanted, context.home, context.ledger, force=force or (), until=until)
-    if json:
-        print_json(
-            [
-                {
-                    "name": step.node.name,
-                    "kind": step.node.kind,
-                    "action": step.action.value,
-                    "reason": step.reason,
-                    "key": step.node.key,
-                    "parents": step.node.parents,
-                }
-                for step in planned.steps
-            ]
-        )
+    wishes = Wishes(frozenset(force or ()), until, strict)
+    planned = make_plan(wanted, context.home, context.ledger, wishes)
+    if diff is not None:
+        run = find_run(context.ledger, diff)
+        found = differences(planned, context.ledger, run)
+        if json:
+            print_json({"run": run.run_id, "nodes": [asdict(each) for each in found]})
+        else:
+            context.console.print(difference_table(planned, run, found))
+    elif json:
+        print_json(plan_document(planned))
     else:
-        context.console.print(plan_table(planned))
+        show_plan(context, planned)
 
 
-def plan_table(planned: Plan) -> Table:
-    """One row per node, in an order in which parents come first."""
-    table = Table(title=f"{planned.recipe.name}: plan", title_justify="left")
-    for heading in ("stage", "kind", "action", "why"):
-        table.add_column(heading, no_wrap=heading != "why")
-    styles = {Action.run: "bold yellow", Action.reuse: "green", Action.depends: "cyan", Action.later: "dim"}
-    for step in planned.steps:
-        style = styles[step.action]
-        table.add_row(step.node.name, step.node.kind, f"[{style}]{step.action.value}[/]", step.reason)
-    return table
+def show_plan(context: Context, planned: Plan) -> None:
+    """The table, and what it comes to."""
+    context.console.print(plan_table(planned, context.console.width))
+    for sentence in plan_sentences(planned, free_bytes(context.home)):
+        context.console.print(sentence, highlight=False, markup=False)
 
 
-def _reuse(context: Context, planned: Plan) -> RunSummary:
-    """A run with nothing to do: the ledger notes it, and Prefect is never imported."""
-    pid, started = this_process()
-    run_id = context.ledger.begin_run(
-        planned.recipe.name, planned.recipe.model_dump(mode="json"), pid, started
-    )
-    executions = {step.node.name: step.execution for step in planned.steps if step.execution is not None}
-    for name, execution in executions.items():
-        detail = f"{execution.name} v{execution.version} of run {execution.run_id}"
-        context.ledger.set_stage(run_id, name, execution.kind, execution.key, states.REUSED, detail)
-    summary = summarise(planned, executions, run_id)
-    context.ledger.end_run(run_id, states.DONE, summary.model_dump(mode="json"))
-    reused = f"Nothing to run: all {len(executions)} nodes are reused."
-    Console(stderr=True).print(reused, highlight=False)
-    return summary
+class Terminal:
+    """Shows a run to the person who started it."""
 
+    def __init__(self, context: Context, *, quiet: bool) -> None:
+        self._context, self._quiet = context, quiet
+        self._says = Console(stderr=True, highlight=False)
 
-def _execute(
-    context: Context, recipe: Recipe, planned: Plan, force: list[str], until: str | None, *, quiet: bool
-) -> RunSummary:
-    needs_hub = recipe.base.model is not None or any(d.hub for d in recipe.datasets.values())
-    os.environ.update(run_environment(context.home, os.environ, needs_hub=needs_hub))
-    with contextlib.ExitStack() as stack:
-        # Both import for seconds, beside the checks below.
-        start_fork_server(PRELOAD)
-        server = None if "PREFECT_API_URL" in os.environ else stack.enter_context(run_server(context.home))
-        from flows.preflight import require_sound
+    def on_wait(self, holder: str) -> None:
+        self._says.print(f"Waiting: {holder} is at work in this home. Ctrl-C gives up.")
 
-        prepared = require_sound(planned, context.home)
-        if not quiet:
-            context.console.print(plan_table(planned))
-        if server is not None:
-            os.environ["PREFECT_API_URL"] = server.api_url  # before Prefect is imported
-        with Console(stderr=True).status("Starting Prefect…") if not quiet else contextlib.nullcontext():
-            from flows.pipeline import post_training, prepared_rows, send_logs, stop_requested
+    def on_plan(self, planned: Plan) -> None:
+        if not self._quiet:
+            show_plan(self._context, planned)
+            self._says.print("Starting Prefect…")
 
-            if server is not None:
-                server.wait_until_it_answers()
-        stop = threading.Event()
-        prepared_rows.set(prepared)
-        stop_requested.set(stop)
+    def on_finished(self, num_nodes: int) -> None:
+        self._says.print(f"Nothing to run: all {num_nodes} nodes are reused.")
+
+    @contextlib.contextmanager
+    def watching(self, planned: Plan, stop: threading.Event) -> Generator[RunView]:
         to_do = sum(step.action is not Action.later for step in planned.steps)
-        view = stack.enter_context(_view(context.console, to_do, quiet=quiet))
-        stack.enter_context(_stopping(stop, view, context.ledger))
-        current_view.set(view)
-        stack.callback(send_logs)  # before the server goes
-        document: Any = post_training(recipe.model_dump(mode="json"), force, until)
-    return RunSummary.model_validate(document)
+        with (
+            _view(self._context.console, to_do, quiet=self._quiet) as view,
+            _stopping(stop, view, self._context.ledger),
+        ):
+            yield view
 
 
 @contextlib.contextmanager
@@ -217,7 +189,7 @@ def _leave_at_once(ledger: Ledger) -> NoReturn:
     os._exit(130)
 
 
-def _print_summary(context: Context, summary: RunSummary) -> None:
+def print_summary(context: Context, summary: RunSummary) -> None:
     if summary.lines:
         context.console.print(summary_table(summary))
     for sentence in closing_sentences(summary):

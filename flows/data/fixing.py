@@ -182,7 +182,7 @@ def _record_fixes(target: Target) -> None:
         if told.get("command") == "fix" and ADMITTED in told:
             parents = tuple(parent for parent in versions if str(parent) == told["before"])
             step = DataStep("fix", {"maps": told["maps"], "fixed": told["fixed"]}, parents)
-            record_version(target.ledger, version, step, told["seconds"])
+            record_version(target.ledger, target.warehouse, version, step, told["seconds"])
 
 
 def _sum(counts: Sequence[Counts]) -> Counts:

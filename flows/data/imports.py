@@ -166,7 +166,8 @@ def import_dataset(
             )
         seconds = time.monotonic() - began
         if published is not None:
-            record_version(target.ledger, published.version, DataStep("import", identity, ()), seconds)
+            step = DataStep("import", identity, ())
+            record_version(target.ledger, warehouse, published.version, step, seconds)
         store = Quarantines(warehouse.home, warehouse.catalog)
         fixed = store.add(name, published, quarantine, document)
     finally:

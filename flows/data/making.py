@@ -178,7 +178,7 @@ class Maker:
             name, versions, source, position, Origin(fingerprint(document), document)
         )
         step = DataStep(identity["command"], document, tuple(versions))
-        record_version(self.ledger, made.version, step, time.monotonic() - began)
+        record_version(self.ledger, self.warehouse, made.version, step, time.monotonic() - began)
         return made
 
     def _usable(self, versions: Sequence[DatasetVersion]) -> list[NDArray[np.bool_]]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from data_contracts.canonical import fingerprint
 from infra.ledger import Ledger
-from infra.records import Execution, Input
+from infra.records import SINCE, Execution, Input
 from infra.warehouse.catalog import DatasetVersion
+from infra.warehouse.comparing import compare
+from infra.warehouse.warehouse import Warehouse
 
 DATA = "data"
 """The pipeline under which the ledger files what no recipe made."""
@@ -23,7 +25,9 @@ class DataStep:
     parents: tuple[DatasetVersion, ...]
 
 
-def record_version(ledger: Ledger, version: DatasetVersion, step: DataStep, seconds: float) -> None:
+def record_version(
+    ledger: Ledger, warehouse: Warehouse, version: DatasetVersion, step: DataStep, seconds: float
+) -> None:
     """Note a version once, whoever made it and however often the same command ran."""
     known = ledger.find_by_output(version.name, version.version)
     if any(execution.fingerprint == version.fingerprint for execution in known):
@@ -50,9 +54,24 @@ def record_version(ledger: Ledger, version: DatasetVersion, step: DataStep, seco
                 "kind": version.kind.value,
                 "metrics": {"data/rows": float(version.num_rows)},
                 "notes": [],
+                SINCE: _changes_since(warehouse, version),
             },
-            libraries={library: metadata.version(library) for library in ("duckdb", "pyarrow")},
+            environment={library: metadata.version(library) for library in ("duckdb", "pyarrow")},
             seconds=seconds,
             ended=time.time(),
         )
     )
+
+
+def _changes_since(warehouse: Warehouse, version: DatasetVersion) -> dict[str, int]:
+    before = [other for other in warehouse.versions(version.name) if other.version < version.version]
+    if not before:
+        return {}
+    newest = max(before, key=lambda other: other.version)
+    found = compare(warehouse.reader, newest, version)
+    return {
+        "version": newest.version,
+        "added": len(found.added),
+        "removed": len(found.removed),
+        "changed": len(found.changed),
+    }

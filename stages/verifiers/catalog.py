@@ -19,46 +19,10 @@ from data_contracts.errors import DataError, RecipeError
 from data_contracts.model_verifiers import ModelVerifier
 from data_contracts.stage_configs import Containment
 from data_contracts.verdict import Verdict
-from stages.verifiers.code import CODE, code_verifier
-from stages.verifiers.composite import COMPOSITE
-from stages.verifiers.exact_match import EXACT_MATCH
-from stages.verifiers.exact_number import EXACT_NUMBER
-from stages.verifiers.format import FORMAT
-from stages.verifiers.gsm8k import GSM8K
-from stages.verifiers.ifeval import IFEVAL
-from stages.verifiers.json_schema import JSON_SCHEMA
-from stages.verifiers.length import LENGTH
-from stages.verifiers.math_answer import MATH
-from stages.verifiers.multiple_choice import MULTIPLE_CHOICE
 from stages.verifiers.reading import shortened
-from stages.verifiers.regex_match import REGEX_MATCH
-from stages.verifiers.repetition import REPETITION
-from stages.verifiers.schedule import SCHEDULE
-from stages.verifiers.schedule_original import SCHEDULE_ORIGINAL
-from stages.verifiers.steps import STEPS
+from stages.verifiers.shipped import ENTRY_POINTS, IN_LIMITS, SHIPPED
 from stages.verifiers.submission import Submission
 from stages.verifiers.verifier import Verifier
-
-VERIFIERS: dict[str, Verifier] = {
-    "code": CODE,
-    "composite": COMPOSITE,
-    "exact_match": EXACT_MATCH,
-    "exact_number": EXACT_NUMBER,
-    "format": FORMAT,
-    "gsm8k": GSM8K,
-    "ifeval": IFEVAL,
-    "json_schema": JSON_SCHEMA,
-    "length": LENGTH,
-    "math": MATH,
-    "multiple_choice": MULTIPLE_CHOICE,
-    "regex_match": REGEX_MATCH,
-    "repetition": REPETITION,
-    "schedule": SCHEDULE,
-    "schedule_original": SCHEDULE_ORIGINAL,
-    "steps": STEPS,
-}
-ENTRY_POINTS = "burnish.verifiers"
-"""The group under which an installed package offers verifiers of its own."""
 
 AddedVerifier = str | ModelVerifier
 """`package.module:RECORD`, `path/to/file.py:RECORD`, or which model is asked."""
@@ -73,7 +37,7 @@ class Catalog:
         self, added: Mapping[str, AddedVerifier] | None = None, sandbox: Containment = "strong"
     ) -> None:
         """`sandbox` is what programs of a model run in: one that contains them, or limits of resources alone."""
-        if hidden := sorted(VERIFIERS.keys() & (added or {}).keys()):
+        if hidden := sorted(SHIPPED.keys() & (added or {}).keys()):
             raise RecipeError(
                 f"Burnish has a verifier named {hidden[0]} itself.",
                 "another name for your own",
@@ -86,7 +50,7 @@ class Catalog:
         self._arguments = lru_cache(_ARGUMENTS_KEPT)(self._read_arguments)
 
     def names(self) -> list[str]:
-        return [*VERIFIERS, *self.added, *self.models, *_installed()]
+        return [*SHIPPED, *self.added, *self.models, *_installed()]
 
     def find(self, name: str) -> Verifier:
         """Raises RecipeError when there is none."""
@@ -102,7 +66,7 @@ class Catalog:
         """The verdict where it can be had at once. Code that others wrote is only run in workers."""
         verifier = self.find(submission.verifier)
         arguments = self.arguments(submission.verifier, submission.arguments)
-        if verifier.quick is None or submission.verifier not in VERIFIERS:
+        if verifier.quick is None or submission.verifier not in SHIPPED:
             return None
         return verifier.quick(submission.completion, submission.problem, **arguments)
 
@@ -147,13 +111,9 @@ class Catalog:
             ) from error
 
     def _load(self, name: str) -> Verifier:
-        if name == "code":
-            return code_verifier(self.sandbox)
-        if name in VERIFIERS:
-            return VERIFIERS[name]
         if name in self.models:
             return Verifier(summary=f"what a {self.models[name].kind} thinks of it")
-        if (place := self.added.get(name) or _installed().get(name)) is None:
+        if (place := self._place(name)) is None:
             nearest = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.5)
             raise RecipeError(
                 f"There is no verifier named {shortened(name)!r}.",
@@ -168,6 +128,11 @@ class Catalog:
                 "`burnish verifier template` shows one.",
             )
         return verifier
+
+    def _place(self, name: str) -> str | None:
+        if self.sandbox == "limited" and name in IN_LIMITS:
+            return IN_LIMITS[name]
+        return SHIPPED.get(name) or self.added.get(name) or _installed().get(name)
 
     def _read_arguments(self, name: str, arguments_json: str) -> Mapping[str, Any]:
         verifier = self.find(name)

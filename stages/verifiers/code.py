@@ -84,6 +84,7 @@ def code_verifier(sandbox: Literal["strong", "limited"]) -> Verifier:
 
 
 CODE = code_verifier("strong")
+CODE_IN_LIMITS = code_verifier("limited")
 
 
 def _judge(completion: str, problem: PosedProblem, arguments: CodeArguments, kind: SandboxKind) -> Verdict:

@@ -26,8 +26,9 @@ from typing import Any, NoReturn
 
 from data_contracts.errors import BurnishError, RecipeError, error_document
 from data_contracts.verdict import Verdict
-from stages.verifiers.catalog import VERIFIERS, Catalog
+from stages.verifiers.catalog import Catalog
 from stages.verifiers.reading import shortened
+from stages.verifiers.shipped import SHIPPED
 from stages.verifiers.submission import Submission
 
 READY = b"ready"
@@ -42,7 +43,7 @@ def serve(connection: Connection, catalog: Catalog) -> NoReturn:
     """The child's side: answer until nobody is left to ask."""
 
     def place(submission: Submission) -> tuple[bool, bool]:
-        return catalog.find(submission.verifier).keeps_state, submission.verifier in VERIFIERS
+        return catalog.find(submission.verifier).keeps_state, submission.verifier in SHIPPED
 
     with suppress(EOFError, OSError):  # the parent closed the connection
         connection.send_bytes(READY)

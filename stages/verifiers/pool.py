@@ -19,10 +19,10 @@ from data_contracts.verdict import Verdict
 from stages.verifiers.asking import ModelVerifiers
 from stages.verifiers.catalog import AddedVerifier, Catalog
 from stages.verifiers.composite import Term, combine, term_name
+from stages.verifiers.shipped import COMPOSITE_NAME
 from stages.verifiers.submission import Outcome, Submission
 from stages.verifiers.worker import Worker
 
-COMPOSITE_NAME = "composite"
 MAX_CHARACTERS = 400_000
 """Of a completion, some 100,000 tokens. A longer one gets reward 0 unread, whatever its verifier."""
 

@@ -49,7 +49,6 @@ _HOW_AND_WHERE = {
     "logging_dir",
     "logging_steps",  # more often on Burnish's side
     "data_seed",  # without one the sampler takes the seed, which is what Burnish names
-    "enable_jit_checkpoint",  # acts on SIGTERM alone
     "remove_unused_columns",  # the columns that are left decide, and GRPO's default keeps all
     "reward_weights",  # of the only reward
 }

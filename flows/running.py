@@ -1,0 +1,177 @@
+"""Run a recipe from Python, as the command line does.
+
+    from flows.running import run_recipe
+
+    summary = run_recipe("tiny", until="sft", overrides={"sft.steps": 100})
+    again = run_recipe("tiny", force=["grpo"])
+
+What is stored is reused. A run with nothing to do imports neither Prefect nor MLflow.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Collection, Generator, Mapping
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any, Protocol
+
+from data_contracts.errors import ServerError
+from flows.crashed import settle_crashed_runs
+from flows.plan import Plan, Wishes, make_plan
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, override_recipe, read_document
+from flows.summary import RunSummary, summarise
+from flows.view import RunView, SilentView, current_view
+from infra import records as states
+from infra.environment import run_environment
+from infra.home import Home, home_path, open_home
+from infra.ledger import Ledger
+from infra.run_server import run_server
+from infra.stage_processes import start_fork_server, this_process
+from stages.child import PRELOAD
+
+_ANSWER_SECONDS = 10.0
+
+
+class Watcher(Protocol):
+    """Whoever looks on while a recipe runs."""
+
+    def on_wait(self, holder: str) -> None:
+        """Somebody else runs this recipe in this home."""
+
+    def on_plan(self, planned: Plan) -> None:
+        """The plan is sound, and begins."""
+
+    def on_finished(self, num_nodes: int) -> None:
+        """There is nothing to run."""
+
+    def watching(self, planned: Plan, stop: threading.Event) -> contextlib.AbstractContextManager[RunView]:
+        """Around the run itself. Setting `stop` asks its stages to write a checkpoint and end."""
+        ...
+
+
+class NobodyWatches:
+    """For programs."""
+
+    def on_wait(self, holder: str) -> None: ...
+    def on_plan(self, planned: Plan) -> None: ...
+    def on_finished(self, num_nodes: int) -> None: ...
+
+    @contextlib.contextmanager
+    def watching(self, planned: Plan, stop: threading.Event) -> Generator[RunView]:  # noqa: ARG002
+        yield SilentView()
+
+
+def run_recipe(
+    recipe: str | Mapping[str, Any],
+    *,
+    force: Collection[str] = (),
+    until: str | None = None,
+    strict: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+    home: Path | None = None,
+) -> RunSummary:
+    """Run a shipped recipe, a YAML file, or a recipe's document; returns what it came to.
+
+    `overrides` are fields by dotted name, such as `{"dpo.beta": 4}`. Raises BurnishError: RecipeError, DataError
+    or HomeError for what was given, PipelineError for stages that failed.
+    """
+    document = read_document(find_recipe(recipe)) if isinstance(recipe, str) else recipe
+    wanted = override_recipe(document, overrides or {})
+    opened = open_home((home or home_path(os.environ, Path.cwd())).expanduser().absolute())
+    return run_here(opened, wanted, Wishes(frozenset(force), until, strict), NobodyWatches())
+
+
+def run_here(home: Home, recipe: Recipe, wishes: Wishes, watcher: Watcher) -> RunSummary:
+    """Run a recipe in this home, one run of a recipe's name at a time."""
+    ledger = Ledger(home.ledger_path)
+    with home.lock(f"recipe-{recipe.name}", holder=f"a run of {recipe.name}", on_wait=watcher.on_wait):
+        planned = make_plan(recipe, home, ledger, wishes)
+        if planned.is_finished and home.mlflow_path.is_file():
+            settle_crashed_runs(home, ledger, planned)
+            summary = _reuse(ledger, planned)
+            watcher.on_finished(sum(step.execution is not None for step in planned.steps))
+            return summary
+        return copy_context().run(
+            _execute, home, planned, wishes, watcher
+        )  # the next run has its own variables
+
+
+def _reuse(ledger: Ledger, planned: Plan) -> RunSummary:
+    """A run with nothing to do: the ledger notes it, and Prefect is never imported."""
+    pid, started = this_process()
+    run_id = ledger.begin_run(planned.recipe.name, planned.recipe.model_dump(mode="json"), pid, started)
+    executions = {step.node.name: step.execution for step in planned.steps if step.execution is not None}
+    for name, execution in executions.items():
+        detail = f"{execution.name} v{execution.version} of run {execution.run_id}"
+        ledger.set_stage(run_id, name, execution.kind, execution.key, states.REUSED, detail)
+    summary = summarise(planned, executions, run_id)
+    ledger.end_run(run_id, states.DONE, summary.model_dump(mode="json"))
+    return summary
+
+
+def _execute(home: Home, planned: Plan, wishes: Wishes, watcher: Watcher) -> RunSummary:
+    recipe = planned.recipe
+    needs_hub = recipe.base.model is not None or any(d.hub for d in recipe.datasets.values())
+    with (
+        _environment(run_environment(home, os.environ, needs_hub=needs_hub)),
+        contextlib.ExitStack() as stack,
+    ):
+        # Both import for seconds, beside the checks below.
+        start_fork_server(PRELOAD)
+        server = None
+        if given := os.environ.get("PREFECT_API_URL"):
+            _require_answer(given)
+        else:
+            server = stack.enter_context(run_server(home))
+        from flows.preflight import require_sound
+
+        prepared = require_sound(planned, home)
+        watcher.on_plan(planned)
+        if server is not None:
+            os.environ["PREFECT_API_URL"] = server.api_url
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        from flows.pipeline import post_training, prepared_rows, send_logs, stop_requested
+
+        if server is not None:
+            server.wait_until_it_answers()
+        # Prefect reads the environment when it is imported, perhaps by a run before this one.
+        stack.enter_context(temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}))
+        stop = threading.Event()
+        prepared_rows.set(prepared)
+        stop_requested.set(stop)
+        current_view.set(stack.enter_context(watcher.watching(planned, stop)))
+        stack.callback(send_logs)  # before the server goes
+        document: Any = post_training(
+            recipe.model_dump(mode="json"), sorted(wishes.force), wishes.until, wishes.strict
+        )
+    return RunSummary.model_validate(document)
+
+
+def _require_answer(api_url: str) -> None:
+    """Raises ServerError where the Prefect server that the environment names is not there."""
+    import httpx
+
+    try:
+        httpx.get(f"{api_url.rstrip('/')}/health", timeout=_ANSWER_SECONDS).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"PREFECT_API_URL is {api_url}, and nothing answers there: {error}.",
+            "a running Prefect server",
+            "Start it (`burnish ui --detach` starts this home's), or unset PREFECT_API_URL.",
+        ) from error
+
+
+@contextlib.contextmanager
+def _environment(added: Mapping[str, str]) -> Generator[None]:
+    """A run leaves its process's environment as it was: the next may be about another home."""
+    before = dict(os.environ)
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
