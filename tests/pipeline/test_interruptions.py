@@ -68,7 +68,9 @@ def chain(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFactory) 
     _, left_by_interrupt = psutil.wait_procs(workers, timeout=0)
     stages = world.ledger.run_stages(world.ledger.runs("long", limit=1)[0].run_id)
     checkpoint_after_interrupt = newest_checkpoint(world)
-    plan = {step["name"]: step["reason"] for step in world.burnish("plan", *command[1:], "--json").json}
+    plan = {
+        step["name"]: step["reason"] for step in world.burnish("plan", *command[1:], "--json").json["nodes"]
+    }
 
     shell.start(*command)
     wait_until((world.home.path / "locks" / "recipe-long.holder").exists, "the last run")
@@ -123,7 +125,7 @@ def test_ctrl_c_stops_a_stage_with_a_checkpoint(chain: Chain):
     assert "Traceback" not in chain.interrupted.text
     assert chain.stage_after_interrupt.state == "interrupted"
     assert chain.left_by_interrupt == []
-    assert chain.planned == "continues at the checkpoint of an interrupted run"
+    assert chain.planned == "← first time; continues at the checkpoint of an interrupted run"
     assert chain.checkpoint_after_kill < chain.checkpoint_after_interrupt < STEPS
 
 

@@ -49,7 +49,7 @@ def withdrawn(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFacto
     (withdrawal,) = world.ledger.withdrawals()
     models = shell.run("models", "coin", "--json").json
     promotion = shell.run("promote", "coin.grpo/1")
-    plan = {step["name"]: step["action"] for step in shell.run("plan", world.recipe, "--json").json}
+    plan = {step["name"]: step["action"] for step in shell.run("plan", world.recipe, "--json").json["nodes"]}
     other = _renamed(world.recipe, tmp_path_factory.mktemp("traced"))
     run = shell.run("run", other, "--until", "sft")
     assert run.code == 0, run.text
@@ -59,7 +59,7 @@ def withdrawn(world: World, shell: Shell, tmp_path_factory: pytest.TempPathFacto
     yield Withdrawn(row_hash, impact, models, promotion, plan, states, sft)
     undone = shell.run("data", "withdraw", "--undo", str(withdrawal.withdrawal_id), "--because", "a test")
     assert undone.code == 0, undone.text
-    plan = {step["name"]: step["action"] for step in shell.run("plan", world.recipe, "--json").json}
+    plan = {step["name"]: step["action"] for step in shell.run("plan", world.recipe, "--json").json["nodes"]}
     assert plan == dict.fromkeys(coin.NODES, "reuse")
     assert not any("burnish.withdrawn" in model["tags"] for model in shell.run("models", "--json").json)
 

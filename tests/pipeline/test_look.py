@@ -47,7 +47,11 @@ def test_samples_are_the_rows_behind_the_accuracy(world: World, shell: Shell, fi
 def test_logs_are_what_the_stages_process_wrote(world: World, shell: Shell, first_run: str):
     kept = (world.home.logs_dir / first_run / "sft.log").read_text()
     assert kept.strip()
-    assert shell.run("logs", "sft", first_run).out == kept
+    assert shell.run("logs", first_run, "sft").out == kept
+    assert shell.run("logs", first_run, "sft", "--follow").out == kept, "a finished stage has no more to say"
+    lines = [json.loads(line) for line in shell.run("logs", first_run, "sft", "--json").out.splitlines()]
+    assert [line["line"] for line in lines] == kept.splitlines()
+    assert {(line["run"], line["stage"]) for line in lines} == {(first_run, "sft")}
 
 
 def test_models_lists_versions_with_their_accuracy(world: World, shell: Shell):
@@ -89,11 +93,12 @@ def test_chat_gives_the_greedy_completion_of_the_model(shell: Shell):
     [
         (["status", "nonsense"], ["no run 'nonsense'", "the newest runs"]),
         (["samples", "nonsense", "{first_run}"], ["no completions of 'nonsense'", "grpo.evaluate"]),
-        (["logs", "nonsense", "{first_run}"], ["no stage 'nonsense'", "one of"]),
+        (["logs", "{first_run}", "gpro"], ["no stage 'gpro'", "Did you mean 'grpo'?"]),
+        (["logs", "{first_run}", "tosses"], ["wrote no log"]),
         (["promote", "nonsense"], ["'nonsense'", "coin.grpo"]),
         (["promote", "coin.grpo/99"], ["no version '99'", "one of 1"]),
         (["chat", "coin.gpro"], ["no model 'coin.gpro'", "Did you mean 'coin.grpo'?"]),
-        (["cancel"], ["is not running", "See `burnish status`"]),
+        (["cancel", "{first_run}"], ["is not running: done", "See `burnish runs`"]),
         (["run", "cion.yaml"], ["no recipe 'cion.yaml'", "burnish init"]),
         (["plan", "{recipe}", "--until", "gpro"], ["no stage 'gpro'", "grpo"]),
         (["run", "{recipe}", "--set", "doo.beta=4"], ["no 'doo'", "Did you mean"]),
@@ -152,7 +157,7 @@ def test_init_writes_a_recipe_for_ones_own_files_that_plans(shell: Shell, tmp_pa
         assert made.code == 0, made.text
         assert "8 rows, all readable" in made.text
         planned = shell.run("plan", recipe, "--json", home=tmp_path / "home").json
-        kinds = {step["name"]: step["kind"] for step in planned}
+        kinds = {step["name"]: step["kind"] for step in planned["nodes"]}
         assert stages.items() <= kinds.items()
     assert shell.run("init", recipe, "--sft", tmp_path / "rows.jsonl").code == 2
     assert json.dumps(SFT_ROWS[0]) in (tmp_path / "rows.jsonl").read_text(), "sources are never written"

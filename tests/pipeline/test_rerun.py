@@ -20,7 +20,7 @@ def newest(world: World) -> tuple[Run, dict[str, str]]:
 
 
 def planned(outcome: Outcome) -> dict[str, str]:
-    return {step["name"]: step["action"] for step in outcome.json}
+    return {step["name"]: step["action"] for step in outcome.json["nodes"]}
 
 
 def test_a_plan_after_the_run_reuses_everything(world: World, shell: Shell):
@@ -57,8 +57,8 @@ def test_a_run_with_nothing_to_do_never_imports_what_is_slow(world: World):
 
 def test_set_and_until_run_the_changed_stage_and_stop_there(world: World, shell: Shell):
     change = ["run", world.recipe, "--set", "dpo.beta=4", "--until", "dpo"]
-    plan = shell.run("plan", *change[1:], "--json").json
-    assert {step["name"]: step["reason"] for step in plan}["dpo"] == "dpo.beta 5.0 → 4.0"
+    plan = shell.run("plan", *change[1:], "--json").json["nodes"]
+    assert {step["name"]: step["reason"] for step in plan}["dpo"] == "← dpo.beta 5.0 → 4.0"
     assert shell.run(*change).code == 0
     run, states = newest(world)
     assert states == {
@@ -143,8 +143,8 @@ def test_deleted_weights_are_made_again_and_missed_until_then(world: World, shel
             weights.unlink()
     chat = shell.run("chat", "lost.sft", "--prompt", "toss 1")
     assert (chat.code, "The weights of lost.sft/1 are gone" in chat.text) == (2, True)
-    steps = {step["name"]: step for step in shell.run("plan", *change, "--json").json}
-    assert (steps["sft"]["action"], steps["sft"]["reason"]) == ("run", "its output is gone")
+    steps = {step["name"]: step for step in shell.run("plan", *change, "--json").json["nodes"]}
+    assert (steps["sft"]["action"], steps["sft"]["reason"]) == ("run", "← its output is gone")
     assert shell.run("run", *change).code == 0
     assert (world.home.models_dir / made.fingerprint / "model.safetensors").is_file()
     assert shell.run("chat", "lost.sft/1", "--prompt", "toss 1").code == 0
@@ -167,3 +167,61 @@ def test_a_pipelines_name_promotes_the_version_its_newest_run_ended_with(world: 
     assert newest_version != reused
     promoted = shell.run("promote", "coin", "--json").json
     assert f"{promoted['model']}/{promoted['version']}" == reused
+
+
+def test_a_stage_is_rerun_from_a_registered_model_and_nothing_else(world: World, shell: Shell):
+    """Its start's base has to be there too, though nothing but its template is looked at."""
+    change = ["rerun", "sft", "--run", "coin", "--only", "--set", "name=onward"]
+    outcome = shell.run(*change, "--from-model", "coin.dpo/1", "--json")
+    assert outcome.code == 0, outcome.text
+    assert [line["stage"] for line in outcome.json["lines"]] == ["base", "coin.dpo.v1", "sft"]
+    (made,) = world.ledger.find_by_stage("onward", "sft")
+    start = made.inputs[0]
+    assert (start.role, start.name, start.version) == ("start", "coin.dpo", 1)
+    refused = shell.run(*change, "--from-model", "coin.tosses/1")
+    assert (refused.code, "coin.tosses/1 is a dataset version" in refused.text) == (2, True)
+
+
+def test_a_sweep_trains_the_other_seeds_and_says_how_far_they_spread(world: World, shell: Shell):
+    outcome = shell.run("rerun", "dpo", "--recipe", world.recipe, "--seed-sweep", "2", "--json")
+    assert outcome.code == 0, outcome.text
+    run, states = newest(world)
+    below = [name for name in states if name.startswith("dpo_seed_4")]
+    assert {name for name, state in states.items() if state == "done"} == set(below)
+    assert below == ["dpo_seed_4", "dpo_seed_4.evaluate"]
+    assert states["dpo_seed_3"] == states["preferences"] == "reused"
+    sweep = outcome.json["sweep"]
+    first, second = sweep["branches"]["dpo_seed_3"], sweep["branches"]["dpo_seed_4"]
+    assert sweep["mean"] == pytest.approx((first + second) / 2)
+    assert sweep["standard_deviation"] == pytest.approx(abs(first - second) / 2**0.5)
+    assert list(run.document["stages"]) == ["sft", "audit", "sft_check", "preferences", *sweep["branches"]]
+
+
+def test_an_evaluation_is_rerun_by_its_name(world: World, shell: Shell):
+    outcome = shell.run("rerun", "dpo.evaluate", "--recipe", world.recipe, "--only", "--json")
+    assert outcome.code == 0, outcome.text
+    _, states = newest(world)
+    assert {name for name, state in states.items() if state == "done"} == {"dpo.evaluate"}
+    assert "grpo" not in states
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rerun", "nosuch"], "has no stage 'nosuch'"),
+        (["rerun", "dpo", "--from-model", "coin.sft"], "NAME/VERSION such as models:/tiny.dpo/3"),
+        (["rerun", "sft_check", "--only", "--set", "sft.steps=9"], "sft would have to run before it"),
+        (["rerun", "sft_check", "--seed-sweep", "2"], "Expected: one of sft, dpo, grpo"),
+        (["rerun", "dpo", "--only", "--seed-sweep", "2"], "do not go together"),
+        (["accept", "dpo", "--because", "nothing changed"], "has no change left to accept"),
+        (["accept", "dpo", "--because", "it did", "--withdraw"], "No change of the code of dpo was accepted"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_before_anything_runs(
+    arguments: list[str], told: str, world: World, shell: Shell
+):
+    before = newest(world)[0].run_id
+    outcome = shell.run(*arguments, "--recipe", world.recipe)
+    assert (outcome.code, told in outcome.text) == (2, True), outcome.text
+    assert "Traceback" not in outcome.text
+    assert newest(world)[0].run_id == before

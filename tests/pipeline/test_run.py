@@ -79,7 +79,7 @@ def test_the_ledger_has_a_finished_row_for_every_node(world: World):
         first = world.ledger.find_by_stage("coin", name)[-1]
         assert (first.run_id, first.version, first.name) == (run.run_id, 1, f"coin.{name}")
         # The same build is 2.13.0 to its installer and 2.13.0+cu130 to itself.
-        assert first.libraries["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+        assert first.environment["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
 
 
 def test_every_table_is_a_version_in_duckdb(world: World):
