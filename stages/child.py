@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from data_contracts.errors import BurnishError, StageError, error_document
@@ -31,16 +33,20 @@ PRELOAD = (
 """What the fork server imports once. Imports only: nothing in it may compute."""
 
 
+_FAREWELL_SECONDS = 900.0
+"""For what a stage does after its parent died: the rest of a round of sampling, and a checkpoint."""
+
+
 def run(document: str) -> None:
     """Entry point of the child: `document` is a StageJob as JSON."""
     job = StageJob.model_validate_json(document)
     _detach(job)
     try:
         result = _execute(job)
-        _write(job, result.model_dump_json())
+        _write(job.result_path, result.model_dump_json())
     except BurnishError as error:
         traceback.print_exc()
-        _write(job, json.dumps(error_document(error)))
+        _write(job.error_path, json.dumps(error_document(error)))
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is to hear of it
         traceback.print_exc()
@@ -49,7 +55,7 @@ def run(document: str) -> None:
             "a stage that runs to its end",
             f"The whole trace is in the stage's log: {job.log_path}",
         )
-        _write(job, json.dumps(error_document(summary)))
+        _write(job.error_path, json.dumps(error_document(summary)))
         sys.exit(1)
 
 
@@ -68,11 +74,16 @@ def _detach(job: StageJob) -> None:
 
 
 def _end_with_parent() -> None:
-    """When the parent dies, stop as on request: training writes a checkpoint first."""
+    """When the parent dies, stop as on request: training writes a checkpoint first, if that ends in time.
+
+    This process keeps the locks of its stage and its accelerators, so it must not stay for ever.
+    """
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_FAREWELL_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _execute(job: StageJob) -> StageResult:
@@ -103,7 +114,7 @@ def _execute(job: StageJob) -> StageResult:
     return stage(job, job.config)
 
 
-def _write(job: StageJob, text: str) -> None:
-    temporary = job.result_path.with_suffix(".writing")
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".writing")
     temporary.write_text(text)
-    temporary.replace(job.result_path)
+    temporary.replace(path)

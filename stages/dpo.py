@@ -1,6 +1,8 @@
 """Direct preference optimization against the model the stage starts from, length-normalized by default."""
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from data_contracts.batches import micro_batch_size, tokens_per_row
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import DPOConfig
 from stages.checkpoint import fingerprint_model
+from stages.durable import publish
 from stages.handoff import (
     encode_all,
     require_end_of_sequence,
@@ -25,6 +28,7 @@ from stages.handoff import (
 )
 from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
+from stages.trainer_checkpoints import Checkpoints
 from stages.training import (
     drawn_counts,
     dropped_note,
@@ -82,7 +86,7 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     )
     first_loss = _first_loss(trainer)
     require_first_loss(first_loss)
-    train(trainer)
+    notes += train(trainer, Checkpoints(trainer, job, progress.file))
     if batch < config.global_batch:
         notes.append(f"a batch of {batch} pairs instead of {config.global_batch}: there are no more")
     counts = {"dpo/first_loss": first_loss, "dpo/pairs": float(len(kept))}
@@ -126,8 +130,8 @@ class _CachedReferenceTrainer(DPOTrainer):
                 return concatenate_datasets([dataset, Dataset(known)], axis=1)
         computed = super()._precompute_ref_logps(dataset, name, batch_size)
         self._cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._cache.with_suffix(".writing")
+        temporary = self._cache.with_name(f".{os.getpid()}.{time.monotonic_ns()}.tmp")
         table: pa.Table = computed.select_columns(columns).with_format("arrow")[:]
         pq.write_table(table, temporary)  # pyright: ignore[reportUnknownMemberType]
-        temporary.replace(self._cache)
+        publish(temporary, self._cache)
         return computed

@@ -20,6 +20,7 @@ from stages.handoff import (
 from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
 from stages.rewards import VerifiedReward
+from stages.trainer_checkpoints import Checkpoints
 from stages.training import (
     drawn_counts,
     dropped_note,
@@ -91,7 +92,10 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
         peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
-    train(trainer)
+    round_steps = config.steps_per_generation * config.num_iterations
+    notes += train(
+        trainer, Checkpoints(trainer, job, progress.file, round_steps=round_steps, verdicts=counter)
+    )
     counter.require_few_failures()
     notes += counter.notes()
     if _learned_nothing(trainer):

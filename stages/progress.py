@@ -4,6 +4,7 @@ A file and not a pipe: when the parent dies, a pipe would kill the child in its 
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from data_contracts.jobs import Progress
 
 _MIN_SECONDS = 0.2
 """Between two reports without metrics."""
+
+_NO_METRICS = {"epoch", "step", "train_runtime", "train_samples_per_second", "train_steps_per_second"}
+"""What a Trainer logs beside them; its clock knows nothing of the time before an interruption."""
 
 
 class ProgressFile:
@@ -27,6 +31,10 @@ class ProgressFile:
     def seconds(self) -> float:
         """Since the stage began."""
         return time.monotonic() - self._began
+
+    def began_earlier(self, seconds: float) -> None:
+        """Count what passed before an interruption."""
+        self._began -= seconds
 
     def report(self, step: int, total: int, metrics: dict[str, float] | None = None) -> None:
         """Write a line; one without metrics is left out when the last is fresh."""
@@ -44,14 +52,21 @@ class ProgressCallback(TrainerCallback):
     """Forwards a Trainer's steps and logged metrics, and keeps the last ones for the stage's result."""
 
     def __init__(self, progress: ProgressFile, prefix: str) -> None:
-        self._progress = progress
+        self.file = progress
         self._prefix = prefix
         self.last: dict[str, float] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A Trainer that continues brings what it logged before."""
+        for logs in state.log_history:
+            self.last |= self._numbers(logs)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._progress.report(state.global_step, state.max_steps)
+        self.file.report(state.global_step, state.max_steps)
 
     def on_log(
         self,
@@ -61,12 +76,15 @@ class ProgressCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        numbers = {
-            f"{self._prefix}/{name}": float(value)
-            for name, value in (logs or {}).items()
-            if isinstance(value, (int, float)) and name != "epoch"
-        }
+        numbers = self._numbers(logs or {})
         if (tokens := numbers.get(f"{self._prefix}/num_tokens")) is not None:
-            numbers[f"{self._prefix}/tokens_per_second"] = tokens / self._progress.seconds()
+            numbers[f"{self._prefix}/tokens_per_second"] = tokens / self.file.seconds()
         self.last |= numbers
-        self._progress.report(state.global_step, state.max_steps, numbers)
+        self.file.report(state.global_step, state.max_steps, numbers)
+
+    def _numbers(self, logs: Mapping[str, Any]) -> dict[str, float]:
+        return {
+            f"{self._prefix}/{name}": float(value)
+            for name, value in logs.items()
+            if isinstance(value, (int, float)) and name not in _NO_METRICS
+        }

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.training_configs import GRPOConfig
 from data_contracts.verdict import Verdict
+from stages.durable import publish
 from stages.reward_terms import joined_verdict, reward_submissions
 from stages.verdicts import VerdictCounter
 from stages.verifiers.submission import Outcome
@@ -27,8 +28,9 @@ TRAINING_ROLLOUT_SCHEMA = ROLLOUT_SCHEMA.append(pa.field("step", pa.int32()))
 class VerifiedReward:
     """One reward in [0, 1] for each completion; a callable as TRL's GRPOTrainer wants it.
 
-    Logs the mean of every term and part. Writes a file of rollouts per round of sampling, named by its step, so
-    that an interrupted stage that repeats a round writes it again instead of twice.
+    Logs the mean of every term and part. Writes a file of rollouts per round of sampling, named by its step and
+    on the disk before a checkpoint follows: a stage that continues repeats the rounds after its checkpoint, and
+    writes each again instead of twice.
     """
 
     __name__ = "verified"
@@ -115,7 +117,7 @@ class VerifiedReward:
         target = self._folder / f"{step:08}.parquet"
         temporary = self._folder / f".{step:08}.tmp"  # a name that readers of the folder pass over
         pq.write_table(pa.Table.from_pylist(rows, TRAINING_ROLLOUT_SCHEMA), temporary, compression="zstd")
-        temporary.replace(target)
+        publish(temporary, target)
 
 
 def _log_parts(verdicts: Sequence[Verdict | None], log_metric: LogMetric) -> None:

@@ -25,6 +25,7 @@ from stages.handoff import (
 )
 from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
+from stages.trainer_checkpoints import Checkpoints
 from stages.training import (
     drawn_counts,
     dropped_note,
@@ -71,10 +72,10 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
         peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
-    train(trainer)
+    notes = [*dropped, *train(trainer, Checkpoints(trainer, job, progress.file))]
     counts = {"sft/rows": float(len(conversations)), "sft/sequences": float(len(sequences))}
     counts |= drawn_counts("sft", rows_drawn(steps, config.global_batch, len(sequences)), len(sequences))
-    return save_trained(trainer, job, progress, counts, dropped)
+    return save_trained(trainer, job, progress, counts, notes)
 
 
 def _read_conversations(

@@ -1,16 +1,13 @@
 """What the three training stages share: arguments of the Trainer, rows, running, resuming, saving."""
 
 import math
-import shutil
+import signal
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel, Trainer
-from transformers.trainer_jit_checkpoint import JITCheckpointCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from data_contracts.errors import StageError
 from data_contracts.jobs import INTERRUPTED_EXIT, StageJob, StageResult
@@ -18,6 +15,7 @@ from data_contracts.training_configs import EpochTrainingConfig, LoRA, TrainingC
 from stages.checkpoint import fingerprint_model, load_adapter, load_model, save_adapter, save_model
 from stages.handoff import require_reference
 from stages.progress import ProgressCallback
+from stages.trainer_checkpoints import Checkpoints
 
 _LOGS_PER_STAGE = 50
 
@@ -51,7 +49,7 @@ def new_adapter(lora: LoRA | None) -> LoraConfig | None:
 def trainer_arguments(job: StageJob, config: TrainingConfig, max_steps: int) -> dict[str, Any]:
     """Arguments every TRL config here shares."""
     return {
-        "output_dir": str(job.work_dir / "checkpoints"),
+        "output_dir": str(job.unfinished_checkpoints_dir),
         "max_steps": max_steps,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
@@ -66,7 +64,6 @@ def trainer_arguments(job: StageJob, config: TrainingConfig, max_steps: int) -> 
         "gradient_checkpointing": job.run.accelerators > 0,
         "dataloader_pin_memory": job.run.accelerators > 0,
         "save_strategy": "no",
-        "enable_jit_checkpoint": True,
         "logging_steps": max(1, max_steps // _LOGS_PER_STAGE),
         "report_to": [],
         "disable_tqdm": True,
@@ -107,16 +104,19 @@ def require_enough_rows(num_rows: int, needed: int, what: str, dropped: Iterable
         )
 
 
-def train(trainer: Trainer) -> None:
-    """Train to the end, from the last checkpoint of an interrupted run if there is one.
+def train(trainer: Trainer, checkpoints: Checkpoints) -> tuple[str, ...]:
+    """Train to the end, from the last checkpoint of an interrupted run if there is one; returns notes on that.
 
-    A request to stop (SIGTERM) makes `train` return early with a checkpoint written: then this process ends
+    A request to stop (SIGTERM) makes the Trainer return early with a checkpoint written: then this process ends
     with `INTERRUPTED_EXIT`, so that a truncated model is never taken for a finished one.
     """
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, JITCheckpointCallback) and callback.jit_manager:
-            callback.jit_manager.kill_wait = 0  # the default trains on for 3 s, lest a SIGKILL follows
-    trainer.train(resume_from_checkpoint=_last_checkpoint(Path(str(trainer.args.output_dir))))
+    trainer.add_callback(checkpoints)
+    last = checkpoints.last()
+    before = signal.signal(signal.SIGTERM, checkpoints.request_stop)
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if trainer.state.global_step < trainer.state.max_steps:
         sys.exit(INTERRUPTED_EXIT)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -126,6 +126,7 @@ def train(trainer: Trainer) -> None:
             "a finite loss",
             "Lower the learning rate, add warm-up steps, or use float32.",
         )
+    return checkpoints.notes
 
 
 def save_trained(
@@ -145,14 +146,3 @@ def save_trained(
         metrics={**callback.last, **extra},
         notes=tuple(notes),
     )
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint; what a kill left half-written is removed."""
-    if not folder.is_dir():
-        return None
-    for checkpoint in folder.glob("checkpoint-*"):
-        marker = checkpoint / "checkpoint-is-incomplete.txt"
-        if marker.exists() or not (checkpoint / "trainer_state.json").exists():
-            shutil.rmtree(checkpoint)
-    return get_last_checkpoint(str(folder))
