@@ -5,6 +5,7 @@ one is made in the working directory.
 """
 
 import json
+import math
 import os
 import shutil
 import time
@@ -13,13 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from data_contracts.errors import HomeError
 from infra.being_written import path_to_write
+from infra.holders import Holder, read_sign, sign, try_lock, wait_for
 
-HOME_FORMAT = 3
+HOME_FORMAT = 4
 """Raised when a home written by this version could not be read by the one before."""
+
+
+_NO_SIGN = "a process that is just beginning or ending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,43 +113,42 @@ class Home:
         *,
         holder: str,
         on_wait: Callable[[str], None] | None = None,
-        timeout_seconds: float = -1,
-    ) -> Generator[None]:
+        should_stop: Callable[[], bool] = lambda: False,
+        timeout_seconds: float = math.inf,
+    ) -> Generator[int]:
         """Hold the OS lock `name`; it is freed by the kernel when its holder dies.
 
-        While somebody else holds it, `on_wait` is told once who that is, from the file beside the lock.
-        Raises HomeError when it is not free in time; a negative time waits for ever.
+        Yields its file descriptor: a process that it is handed to holds the lock as well. While somebody else
+        does, `on_wait` is told at once and then every minute who that is. Raises HomeError when it is not free
+        in time, Interrupted when `should_stop` becomes true.
         """
         path = self.lock_path(name)
-        holder_path = path.with_suffix(".holder")
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
+        sign_path = path.with_suffix(".holder")
+
+        def tell() -> None:
             if on_wait is not None:
-                on_wait(_read_holder(holder_path))
-            try:
-                lock.acquire(timeout=timeout_seconds, poll_interval=0.05)
-            except filelock.Timeout as error:
-                raise HomeError(
-                    f"The {name} of {self.path} was not free for {timeout_seconds:.0f} s: "
-                    f"{_read_holder(holder_path)} has it.",
-                    "a turn within that time",
-                    "Wait for that process, or end it; then run again.",
-                ) from error
+                on_wait(read_sign(sign_path) or _NO_SIGN)
+
         try:
-            holder_path.write_text(f"{holder} (process {os.getpid()})")
-            yield
+            held = wait_for(
+                lambda: try_lock(path),
+                on_wait=tell,
+                should_stop=should_stop,
+                what=f"the {name} of {self.path} ({holder})",
+                seconds=timeout_seconds,
+            )
+        except TimeoutError as error:
+            raise HomeError(
+                f"The {name} of {self.path} was not free for {timeout_seconds:.0f} s: "
+                f"{read_sign(sign_path) or _NO_SIGN} has it.",
+                "a turn within that time",
+                "Wait for that process, or end it; then run again.",
+            ) from error
+        try:
+            with sign(sign_path, Holder(what=holder)):
+                yield held
         finally:
-            holder_path.unlink(missing_ok=True)
-            lock.release()
-
-
-def _read_holder(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:  # taken a moment ago, or just released
-        return "another process"
+            os.close(held)
 
 
 def home_path(environment: Mapping[str, str], working_directory: Path) -> Path:

@@ -2,6 +2,7 @@
 # MLflow's entities have no annotations.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from infra.mlflow_names import tags_equal
 
@@ -36,6 +38,13 @@ def log_model(
     if model.model_id not in {output.model_id for output in outputs}:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return model.model_id
+
+
+def link_version(client: MlflowClient, version: ModelVersion) -> None:
+    """Let the page of a version's logged model name the version."""
+    link = json.dumps([{"name": version.name, "version": version.version}])
+    model_id = str(version.source).removeprefix("models:/")
+    client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
 
 
 def require_copies(client: MlflowClient, version: ModelVersion, directory: Path, files: list[Path]) -> None:

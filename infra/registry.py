@@ -7,7 +7,6 @@ any instant. Importing this module imports MLflow (2 s), so callers import it la
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import difflib
-import json
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,10 +20,10 @@ from filelock import FileLock
 from mlflow.entities import LifecycleStage, Metric, Param
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from data_contracts.errors import NotFoundError
-from infra.logged_models import log_model, require_copies
+from infra.logged_models import link_version, log_model, require_copies
 from infra.mlflow_database import connect
 from infra.mlflow_datasets import UsedDataset, dataset_input
 from infra.mlflow_names import metric_name, parameter_text, tags_equal
@@ -118,17 +117,17 @@ class ModelRegistry:
         with self._lock():
             registered = self._versions(f"name = '{name}' and {tags_equal(identity)}")
             if registered:
-                require_copies(self._client, registered[0], directory, files)
-                return int(registered[0].version)
-            model_id = log_model(self._client, run_id, name.replace(".", "-"), directory, files, identity)
-            if name not in self._models():
-                self._client.create_registered_model(name)
-            version = self._client.create_model_version(
-                name, f"models:/{model_id}", run_id, {**tags, **identity}, model_id=model_id
-            ).version
-            link = json.dumps([{"name": name, "version": version}])
-            self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: link})
-            return int(version)
+                made = registered[0]
+                require_copies(self._client, made, directory, files)
+            else:
+                model_id = log_model(self._client, run_id, name.replace(".", "-"), directory, files, identity)
+                if name not in self._models():
+                    self._client.create_registered_model(name)
+                made = self._client.create_model_version(
+                    name, f"models:/{model_id}", run_id, {**tags, **identity}, model_id=model_id
+                )
+            link_version(self._client, made)  # also one found: its maker may have been killed before this
+            return int(made.version)
 
     def list_models(self) -> list[RegisteredVersion]:
         """Every version of every model, oldest first within a name."""

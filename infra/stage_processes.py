@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from multiprocessing import reduction
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,11 @@ START_SECONDS = 120.0
 """A child that has not reported by then is killed and replaced by a spawned one."""
 
 STOP_SECONDS = 30.0
-"""Between asking a child to checkpoint and stop (SIGTERM) and killing it."""
+"""Between asking a child to checkpoint and stop (SIGTERM) and killing it: training begins its checkpoint after the
+update it is at, GRPO after the round of sampling. Killed before, it continues from the checkpoint it wrote last."""
+
+SAVE_SECONDS = 600.0
+"""Instead, for a child that is writing its checkpoint: a large model's takes minutes."""
 
 _POLL_SECONDS = 0.1
 
@@ -52,16 +57,20 @@ def run_stage(
     *,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    locks: Sequence[int] = (),
 ) -> StageResult:
     """Run `target(job document)` in a child until it ends.
+
+    The child holds `locks`, file descriptors of ours, for as long as it lives: when we are killed, it takes its
+    time to write a checkpoint, and nobody is to touch its files or its accelerators meanwhile.
 
     Raises the child's own BurnishError, Interrupted when `should_stop` became true, or StageError when the
     child died without a word.
     """
     job.work_dir.mkdir(parents=True, exist_ok=True)
-    for stale in (job.result_path, job.progress_path):
+    for stale in (job.result_path, job.error_path, job.progress_path):
         stale.unlink(missing_ok=True)
-    process = _start(target, job)
+    process = _start(target, job, _Inherited(locks))
     reader = _ProgressReader(job.progress_path)
     try:
         stopping_since: float | None = None
@@ -72,7 +81,7 @@ def run_stage(
             if stopping_since is None and should_stop():
                 stopping_since = time.monotonic()
                 process.terminate()
-            elif stopping_since is not None and time.monotonic() - stopping_since > STOP_SECONDS:
+            elif stopping_since is not None and time.monotonic() - stopping_since > _patience(job):
                 process.kill()
         for progress in reader.read():
             on_progress(progress)
@@ -80,6 +89,11 @@ def run_stage(
         _end(process)
         raise
     return _result(job, process.exitcode, stopped=stopping_since is not None)
+
+
+def _patience(job: StageJob) -> float:
+    is_saving = any(job.unfinished_checkpoints_dir.glob("checkpoint-*"))
+    return SAVE_SECONDS if is_saving else STOP_SECONDS
 
 
 @contextlib.contextmanager
@@ -106,9 +120,24 @@ def _end_fork_server() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _start(target: Target, job: StageJob) -> ForkServerProcess | multiprocessing.Process:
-    document = job.model_dump_json()
-    forked = multiprocessing.get_context("forkserver").Process(target=target, args=(document,))
+class _Inherited:
+    """File descriptors that a child gets by being started with this, and keeps open for its whole life."""
+
+    def __init__(self, descriptors: Sequence[int]) -> None:
+        self._descriptors = descriptors
+
+    def __reduce__(self) -> tuple[type[tuple[Any, ...]], tuple[list[Any]]]:
+        """What is pickled for a child that is being started takes its descriptors along."""
+        return tuple, ([reduction.DupFd(descriptor) for descriptor in self._descriptors],)
+
+
+def _run_holding(target: Target, document: str, _inherited: object) -> None:
+    target(document)
+
+
+def _start(target: Target, job: StageJob, locks: _Inherited) -> ForkServerProcess | multiprocessing.Process:
+    arguments = (target, job.model_dump_json(), locks)
+    forked = multiprocessing.get_context("forkserver").Process(target=_run_holding, args=arguments)
     with _no_main_module():
         forked.start()
     deadline = time.monotonic() + START_SECONDS
@@ -116,7 +145,7 @@ def _start(target: Target, job: StageJob) -> ForkServerProcess | multiprocessing
         if time.monotonic() > deadline:
             forked.kill()
             forked.join()
-            spawned = multiprocessing.get_context("spawn").Process(target=target, args=(document,))
+            spawned = multiprocessing.get_context("spawn").Process(target=_run_holding, args=arguments)
             with _no_main_module():
                 spawned.start()
             return spawned  # pyright: ignore[reportReturnType]
@@ -145,7 +174,8 @@ def _end(process: ForkServerProcess | multiprocessing.Process) -> None:
 
 
 def _result(job: StageJob, exit_code: int | None, *, stopped: bool) -> StageResult:
-    if exit_code == 0 and job.result_path.exists():
+    """A result is written last and whole: it counts, whatever became of the process afterwards."""
+    if job.result_path.exists():
         return StageResult.model_validate_json(job.result_path.read_text())
     if stopped or exit_code == INTERRUPTED_EXIT:
         raise Interrupted(f"Stage {job.name} was stopped; a rerun continues from here.")
@@ -153,15 +183,15 @@ def _result(job: StageJob, exit_code: int | None, *, stopped: bool) -> StageResu
 
 
 def _child_error(job: StageJob, exit_code: int | None) -> BurnishError:
-    if job.result_path.exists():
-        return error_from_document(json.loads(job.result_path.read_text()))
+    if job.error_path.exists():
+        return error_from_document(json.loads(job.error_path.read_text()))
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         hint = " (out of memory is the usual sender)" if name == "SIGKILL" else ""
         return StageError(
             f"The process of stage {job.name} was killed by {name}{hint}.",
             "a process that runs to its end",
-            f"See {job.log_path}; a rerun continues from the last finished stage.",
+            f"See {job.log_path}; a rerun continues from its last checkpoint.",
         )
     return StageError(
         f"The process of stage {job.name} ended with exit code {exit_code}: {_last_line(job.log_path)}",

@@ -1,6 +1,9 @@
 """The home: found, created, refused with a reason; its locks name their holder and die with it."""
 
+import fcntl
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from data_contracts.errors import HomeError
+from data_contracts.errors import HomeError, Interrupted
+from infra import holders
+from infra.holders import read_sign, try_lock
 from infra.home import HOME_FORMAT, Home, home_path, open_home, publish_directory, write_atomically
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -125,7 +130,7 @@ def other(home: Home) -> "subprocess.Popen[str]":
     return process
 
 
-def test_who_waits_is_told_once_who_holds_and_gets_the_lock_next(
+def test_who_waits_is_told_who_holds_and_since_when_and_gets_the_lock_next(
     home: Home, other: "subprocess.Popen[str]"
 ) -> None:
     told: list[str] = []
@@ -135,15 +140,95 @@ def test_who_waits_is_told_once_who_holds_and_gets_the_lock_next(
         other.communicate("release\n")
 
     with home.lock("recipe-small", holder="me", on_wait=on_wait):
-        assert told == [f"a run of small (process {other.pid})"]
+        (words,) = told
+        assert re.fullmatch(rf"a run of small \(process {other.pid}, for \d s\)", words)
 
 
-def test_the_lock_of_a_killed_holder_is_free(home: Home, other: "subprocess.Popen[str]") -> None:
+def test_who_waits_long_is_told_again(
+    home: Home, other: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holders, "REPEAT_SECONDS", 0.0)
+    told: list[str] = []
+
+    def on_wait(holder: str) -> None:
+        told.append(holder)
+        if len(told) == 3:
+            other.communicate("release\n")
+
+    with home.lock("recipe-small", holder="me", on_wait=on_wait):
+        assert len(told) == 3
+
+
+def test_who_waits_can_be_stopped(home: Home, other: "subprocess.Popen[str]") -> None:
+    with (
+        pytest.raises(Interrupted, match="Stopped while waiting for the recipe-small of"),
+        home.lock("recipe-small", holder="me", should_stop=lambda: True),
+    ):
+        pass
+    other.communicate("release\n")
+    with home.lock("recipe-small", holder="me", should_stop=lambda: True):
+        pass
+
+
+def test_a_lock_that_is_not_free_in_time_is_an_error_that_names_its_holder(
+    home: Home, other: "subprocess.Popen[str]"
+) -> None:
+    with (
+        pytest.raises(
+            HomeError, match=rf"was not free for 0 s: a run of small \(process {other.pid}, for .* has it"
+        ),
+        home.lock("recipe-small", holder="me", timeout_seconds=0.01),
+    ):
+        pass
+    other.communicate("release\n")
+
+
+def test_the_lock_of_a_killed_holder_is_free_and_its_sign_is_nobodys(
+    home: Home, other: "subprocess.Popen[str]"
+) -> None:
+    sign = home.lock_path("recipe-small").with_suffix(".holder")
+    assert read_sign(sign) is not None
     other.send_signal(signal.SIGKILL)
     other.communicate()
+    assert sign.exists() and read_sign(sign) is None
     told: list[str] = []
     with home.lock("recipe-small", holder="me", on_wait=told.append):
         assert told == []
+
+
+def test_between_taking_a_lock_and_saying_so_no_earlier_holder_is_named(
+    home: Home, other: "subprocess.Popen[str]"
+) -> None:
+    """The other was killed with its sign up; somebody has the lock since, and has not written yet."""
+    other.kill()
+    other.communicate()
+    lock = try_lock(home.lock_path("recipe-small"))
+    assert lock is not None
+    told: list[str] = []
+    with (
+        pytest.raises(Interrupted),
+        home.lock("recipe-small", holder="me", on_wait=told.append, should_stop=lambda: True),
+    ):
+        pass
+    os.close(lock)
+    assert told == ["a process that is just beginning or ending"]
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_not_held(home: Home) -> None:
+    """Else two could hold it: the one of the removed file, and the one of the file that has its name now."""
+    path = home.lock_path("x")
+    real = fcntl.flock
+
+    def remove_and_lock(descriptor: int, how: int) -> None:
+        path.unlink()
+        real(descriptor, how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(holders.fcntl, "flock", remove_and_lock)
+        assert try_lock(path) is None
+    lock = try_lock(path)
+    assert lock is not None
+    os.close(lock)
 
 
 def test_other_names_are_other_locks(home: Home, other: "subprocess.Popen[str]") -> None:
