@@ -18,7 +18,7 @@ test-servers: setup
 	@$(BIN)/python -m pytest -m servers
 
 chaos: setup
-	@$(BIN)/python -m pytest -m chaos
+	@$(BIN)/python -m pytest -m chaos --capture=no
 
 check: setup
 	@$(BIN)/ruff format --check .

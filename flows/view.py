@@ -4,6 +4,7 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from data_contracts import jobs
@@ -18,6 +19,7 @@ class RunView(Protocol):
 
     def begin(self, stage: str) -> None: ...
     def progress(self, stage: str, progress: jobs.Progress) -> None: ...
+    def wait(self, stage: str, for_what: str) -> None: ...
     def end(self, stage: str, state: str, text: str) -> None: ...
     def say(self, text: str) -> None: ...
 
@@ -27,6 +29,7 @@ class SilentView:
 
     def begin(self, stage: str) -> None: ...
     def progress(self, stage: str, progress: jobs.Progress) -> None: ...
+    def wait(self, stage: str, for_what: str) -> None: ...
     def end(self, stage: str, state: str, text: str) -> None: ...
     def say(self, text: str) -> None: ...
 
@@ -35,7 +38,7 @@ current_view: ContextVar[RunView] = ContextVar("current_view", default=SilentVie
 
 
 class PlainView:
-    """A line when a stage begins, every ten seconds, and when it ends."""
+    """A line when a stage begins, every ten seconds, and when it ends; one a minute while it waits."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -48,6 +51,9 @@ class PlainView:
         if progress.seconds - self._said.get(stage, 0.0) >= _PLAIN_SECONDS:
             self._said[stage] = progress.seconds
             self._print(f"{stage}: {describe(progress)}")
+
+    def wait(self, stage: str, for_what: str) -> None:
+        self._print(f"{stage}: waiting, {for_what}")
 
     def end(self, stage: str, state: str, text: str) -> None:
         self._print(f"{stage}: {state} {text}".rstrip())
@@ -66,7 +72,7 @@ class LiveView:
         self._progress = Progress(
             TextColumn("{task.description:<18}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
+            TextColumn("{task.fields[text]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -83,6 +89,7 @@ class LiveView:
         self._progress.stop()
 
     def begin(self, stage: str) -> None:
+        self._drop(stage)
         self._tasks[stage] = self._progress.add_task(stage, total=None, text="starting")
 
     def progress(self, stage: str, progress: jobs.Progress) -> None:
@@ -90,16 +97,27 @@ class LiveView:
             self._tasks[stage], completed=progress.step, total=progress.total, text=describe(progress)
         )
 
+    def wait(self, stage: str, for_what: str) -> None:
+        text = f"waiting, {for_what}"
+        if stage in self._tasks:
+            self._progress.update(self._tasks[stage], text=text)
+        else:
+            self._tasks[stage] = self._progress.add_task(stage, total=None, text=text)
+
     def end(self, stage: str, state: str, text: str) -> None:
-        if (task := self._tasks.pop(stage, None)) is not None:
-            self._progress.remove_task(task)
-        self._progress.console.print(f"{_MARKS.get(state, '·')} {stage:<18} {text}", highlight=False)
+        self._drop(stage)
+        line = f"{_MARKS.get(state, '·')} {stage:<18} {escape(text)}"
+        self._progress.console.print(line, highlight=False)
         self._progress.advance(self._whole)
         finished = int(self._progress.tasks[0].completed)
         self._progress.update(self._whole, text=f"{finished}/{self._num_stages} stages")
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False)
+        self._progress.console.print(text, highlight=False, markup=False)
+
+    def _drop(self, stage: str) -> None:
+        if (task := self._tasks.pop(stage, None)) is not None:
+            self._progress.remove_task(task)
 
 
 def describe(progress: jobs.Progress) -> str:

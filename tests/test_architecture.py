@@ -74,6 +74,49 @@ print([name for name in {HEAVY} if name in sys.modules])
     assert _run(code, tmp_path).strip() == "[]"
 
 
+_PLANS = """
+import sys
+from pathlib import Path
+from flows.cli import rerun_commands
+from flows.plan import make_plan
+from flows.plan_view import plan_document, plan_table
+from flows.recipe_files import check_recipe
+from flows.remembered import remembered_sources
+from infra.home import open_home
+from infra.ledger import Ledger
+from infra.records import Execution
+home = open_home(Path("home"))
+ledger = Ledger(home.ledger_path)
+Path("mine.py").write_text(Path({template!r}).read_text())
+document = {{
+    "name": "light", "base": {{"build": "tiny-qwen3"}}, "verifiers": {{"last_word": "mine.py:LAST_WORD"}},
+    "datasets": {{"problems": {{"generate": "arithmetic", "count": 8, "verifier": "last_word"}}}},
+    "stages": {{"checked": {{"kind": "audit", "rows": ["problems"]}}}} | {{
+        name: {{"kind": "grpo", "start": start, "rows": ["checked"], "steps": 2, "rewards": {{"problem": 1}}}}
+        for name, start in {{"grpo": "base", "more": "models:/other.sft/1"}}.items()
+    }},
+    "evaluate": {{"rows": ["problems"]}},
+}}
+ledger.record(Execution(
+    run_id="run-1", pipeline="other", stage="sft", kind="sft", key="key", input_key="input", identity={{}}, inputs=(),
+    output="model", fingerprint="content", name="other.sft", version=1, result={{}}, environment={{}}, seconds=1.0,
+    ended=1.0,
+))
+(home.models_dir / "content").mkdir()
+(home.models_dir / "content" / "model.safetensors").touch()
+plan = make_plan(check_recipe(document, "test"), home, ledger)
+plan_table(plan, 80), plan_document(plan)
+print([name for name in {heavy} if name in sys.modules])
+"""
+
+
+def test_a_plan_with_verifiers_of_ones_own_and_a_registered_start_loads_no_heavy_library(
+    tmp_path: Path,
+) -> None:
+    template = str(PROJECT / "flows" / "verifier_template.py")
+    assert _run(_PLANS.format(template=template, heavy=HEAVY), tmp_path).strip() == "[]"
+
+
 _FORK = """
 import importlib, os, signal, time
 for name in {preload}:

@@ -8,7 +8,7 @@ import pytest
 
 from data_contracts.errors import HomeError
 from flows.nodes import Node, make_nodes
-from flows.plan import cached_digest
+from flows.remembered import remembered_digest
 from infra import records as states
 from infra.ledger import Ledger
 from infra.records import Decision
@@ -103,19 +103,24 @@ def test_decisions_are_kept_in_full(ledger: Ledger) -> None:
 
 
 def test_a_digest_is_known_until_size_time_or_inode_change(ledger: Ledger, path: Path) -> None:
-    ledger.note_file_digest(path, size=3, mtime_ns=5, inode=7, digest="abc")
-    assert ledger.file_digest(path, 3, 5, 7) == "abc"
-    assert [ledger.file_digest(path, *other) for other in [(4, 5, 7), (3, 6, 7), (3, 5, 8)]] == [None] * 3
-    ledger.note_file_digest(path, size=4, mtime_ns=5, inode=7, digest="def")
-    assert (ledger.file_digest(path, 4, 5, 7), ledger.file_digest(path, 3, 5, 7)) == ("def", None)
+    ledger.note_file_fact(path, "sha256", size=3, mtime_ns=5, inode=7, fact="abc")
+    assert ledger.file_fact(path, "sha256", 3, 5, 7) == "abc"
+    assert [ledger.file_fact(path, "sha256", *other) for other in [(4, 5, 7), (3, 6, 7), (3, 5, 8)]] == [
+        None
+    ] * 3
+    ledger.note_file_fact(path, "sha256", size=4, mtime_ns=5, inode=7, fact="def")
+    assert (ledger.file_fact(path, "sha256", 4, 5, 7), ledger.file_fact(path, "sha256", 3, 5, 7)) == (
+        "def",
+        None,
+    )
 
 
 def test_a_file_is_hashed_again_when_it_changed(ledger: Ledger, tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text("1")
-    before = cached_digest(ledger, source)
+    before = remembered_digest(ledger, source)
     source.write_text("2")
-    after = cached_digest(ledger, source)
+    after = remembered_digest(ledger, source)
     assert (before, after) == (
         "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",  # sha256 of "1"
         "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35",  # sha256 of "2"
@@ -164,3 +169,13 @@ def test_a_damaged_ledger_is_named_and_left_alone(path: Path) -> None:
     with pytest.raises(HomeError, match=r"The ledger .*ledger\.db cannot be used: file is not a database"):
         Ledger(path)
     assert path.read_text() == "no database" * 100
+
+
+def test_a_run_that_is_over_has_no_stage_that_is_not(ledger: Ledger) -> None:
+    run_id = ledger.begin_run("small", {}, 1, 2.0)
+    for stage, state in [("base", states.DONE), ("sft", states.RUNNING), ("dpo", states.WAITING)]:
+        ledger.set_stage(run_id, stage, stage, f"key of {stage}", state)
+    ledger.end_run(run_id, states.INTERRUPTED, None)
+    stages = ledger.run_stages(run_id)
+    assert [stage.state for stage in stages] == [states.DONE, states.INTERRUPTED, states.SKIPPED]
+    assert all(stage.ended is not None for stage in stages)

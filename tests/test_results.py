@@ -37,7 +37,7 @@ def test_a_stage_is_reused_only_with_the_content_it_was_made_from(
     results: Any = Results(recipe, "run-1", home, ledger)
     for name in ("base", "worked"):
         results.finished[name] = make_execution(nodes[name], fingerprint="as before")
-    made = make_execution(nodes["sft"], input_key=results._input_key(nodes["sft"]))
+    made = make_execution(nodes["sft"], input_key=nodes["sft"].input_key(results.finished))
     ledger.record(made)
     output_path(home, made).mkdir(parents=True)
     (output_path(home, made) / "model.safetensors").touch()

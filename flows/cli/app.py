@@ -10,7 +10,18 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
 from data_contracts.errors import BurnishError, RecipeError
-from flows.cli import lineage_commands, look, model_commands, recipe_commands, run_commands, serving
+from flows.cli import (
+    doctor_commands,
+    lineage_commands,
+    live_commands,
+    look,
+    model_commands,
+    past_commands,
+    recipe_commands,
+    rerun_commands,
+    run_commands,
+    serving,
+)
 from flows.cli.command_line import read_argument, told
 from flows.cli.context import plain_console
 from flows.cli.data_app import data
@@ -35,8 +46,23 @@ app = App(
     error_formatter=told,
 )
 for group, commands in {
-    "Run": (run_commands.run, run_commands.plan, recipe_commands.init, recipe_commands.recipes),
-    "Look": (look.status, look.logs, look.cancel, look.samples),
+    "Run": (
+        run_commands.run,
+        run_commands.plan,
+        rerun_commands.rerun,
+        rerun_commands.accept,
+        recipe_commands.init,
+        recipe_commands.recipes,
+    ),
+    "Look": (
+        past_commands.runs,
+        past_commands.show,
+        past_commands.compare,
+        look.status,
+        live_commands.logs,
+        live_commands.cancel,
+        look.samples,
+    ),
     "Models": (
         model_commands.models,
         model_commands.promote,
@@ -44,6 +70,7 @@ for group, commands in {
         lineage_commands.lineage,
     ),
     "Serve": (serving.ui, serving.serve),
+    "Home": (doctor_commands.doctor, doctor_commands.gc),
 }.items():
     for command in commands:
         app.command(command, group=group)

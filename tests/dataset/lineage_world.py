@@ -106,7 +106,7 @@ class World:
             "name": f"{pipeline}.{stage}",
             "version": 1,
             "result": {"metrics": {}, "notes": []},
-            "libraries": {},
+            "environment": {},
             "seconds": 1.0,
             "ended": 0.0,
         }
