@@ -248,6 +248,7 @@ for waste in Collection(home, Ledger(home.ledger_path), 1).find():
 """
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("point", "when"),
     [

@@ -279,7 +279,17 @@ CASES = {
 """Every kill and stop but one lies beyond the first pass over the rows or inside a round."""
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+_SHORT = ("sft", "grpo, several updates a round")
+"""Cases of `make test`; the others run with `make chaos`."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=() if name in _SHORT else pytest.mark.chaos)
+        for name, case in CASES.items()
+    ],
+)
 def test_killed_stopped_and_continued_is_as_if_never_interrupted(
     case: Case, base: ModelInput, tmp_path: Path
 ) -> None:
@@ -311,6 +321,7 @@ def short(base: ModelInput, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return ran
 
 
+@pytest.mark.chaos
 def test_a_checkpoint_half_written_or_half_removed_is_none(base: ModelInput, tmp_path: Path) -> None:
     """Seven processes, each killed inside a checkpoint, and an eighth that finishes."""
     whole, parts = (_ran(tmp_path / name, _sft(steps=16), base) for name in ("whole", "parts"))

@@ -209,7 +209,7 @@ def test_a_writer_says_whom_it_waits_for(warehouse: Warehouse, monkeypatch: pyte
     monkeypatch.setattr("infra.warehouse.catalog._WAIT_SECONDS", 0.2)
     with warehouse.catalog.open(), pytest.raises(HomeError, match=r"was not free for 0 s: a dataset task"):
         other.versions()
-    assert told == [f"a dataset task (process {os.getpid()})"]
+    assert told == [f"a dataset task (process {os.getpid()}, for 0 s)"]
 
 
 def _hold(path: Path, ready: Any, done: Any) -> None:
