@@ -12,7 +12,7 @@ demo: setup
 	@$(BIN)/burnish run tiny
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-servers: setup
 	@$(BIN)/python -m pytest -m servers
