@@ -121,13 +121,14 @@ def _execute(home: Home, planned: Plan, wishes: Wishes, watcher: Watcher) -> Run
         # Both import for seconds, beside the checks below.
         start_fork_server(PRELOAD)
         server = None
-        if given := os.environ.get("PREFECT_API_URL"):
-            _require_answer(given)
-        else:
+        given = os.environ.get("PREFECT_API_URL")
+        if given is None:
             server = stack.enter_context(run_server(home))
         from flows.preflight import require_sound
 
         prepared = require_sound(planned, home)
+        if given is not None:
+            _require_answer(given)
         watcher.on_plan(planned)
         if server is not None:
             os.environ["PREFECT_API_URL"] = server.api_url

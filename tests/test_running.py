@@ -19,4 +19,4 @@ def test_a_prefect_server_that_does_not_answer_is_named_before_anything_runs(
         monkeypatch.setenv("PREFECT_API_URL", url)
         monkeypatch.setattr(running, "start_fork_server", lambda preload: None)
         with pytest.raises(ServerError, match=f"PREFECT_API_URL is {url}, and nothing answers there"):
-            run_recipe("tiny", home=tmp_path / "home")
+            run_recipe("tiny", until="base", home=tmp_path / "home")
