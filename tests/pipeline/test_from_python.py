@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from infra.home import Home
 from infra.ledger import Ledger
 from tests.pipeline.coin import write_coin
@@ -34,6 +36,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.servers
 def test_one_program_runs_recipes_in_turn_after_an_error_from_a_thread_and_in_another_home(
     tmp_path: Path,
 ) -> None:

@@ -155,6 +155,7 @@ def test_two_recipes_with_the_same_beginning_share_it(home: Home, runners: tuple
     assert _mlflow_versions(home, "one.sft") == _mlflow_versions(home, "two.sft") == ["1"]
 
 
+@pytest.mark.chaos
 def test_who_waited_tries_itself_when_the_stage_failed(home: Home, runners: tuple[Runner, Runner]) -> None:
     recipe = ["name=failing", "seed=3"]
     _both_at_work(runners, recipe, recipe)
@@ -167,6 +168,7 @@ def test_who_waited_tries_itself_when_the_stage_failed(home: Home, runners: tupl
     assert _mlflow_versions(home, "failing.sft") == ["1"]
 
 
+@pytest.mark.chaos
 def test_who_waited_takes_over_from_a_killed_run_once_its_stage_is_gone_too(
     home: Home, runners: tuple[Runner, Runner]
 ) -> None:
