@@ -21,6 +21,6 @@ def estimated_seconds(node: Node, earlier: Sequence[Execution]) -> float | None:
 
 
 def bytes_on_disk(path: Path) -> int:
-    """Of a model's directory or a file of rows; 0 when it is gone."""
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    """Of a file, or of all files below a directory; 0 when it is gone."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in files if file.is_file())

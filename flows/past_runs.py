@@ -8,8 +8,8 @@ from flows.nodes import REGISTERED
 from flows.recipe import nearest
 from infra import records as states
 from infra.ledger import Ledger
+from infra.liveness import is_crashed
 from infra.records import Execution, Run, RunStage
-from infra.stage_processes import is_same_process
 
 LAST = "last"
 CRASHED = "crashed"
@@ -68,9 +68,7 @@ def find_recipe_runs(ledger: Ledger, recipe: str | None, limit: int) -> list[Run
 
 def run_state(run: Run) -> str:
     """The ledger's word, except for a run that still claims to be running and whose process is gone."""
-    if run.state == states.RUNNING and not is_same_process(run.pid, run.pid_started):
-        return CRASHED
-    return run.state
+    return CRASHED if is_crashed(run) else run.state
 
 
 def past_stages(ledger: Ledger, run: Run) -> list[PastStage]:

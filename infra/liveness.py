@@ -23,8 +23,12 @@ _TEMPORARY = re.compile(r"\.probe-(\d+)-\d+|\.(\d+)\.\d+\.tmp|\..+\.(\d+)\.\d+")
 
 def live_runs(ledger: Ledger) -> list[Run]:
     """Runs whose process is at work, newest first."""
-    running = [run for run in ledger.runs(limit=-1) if run.state == RUNNING]
-    return [run for run in running if is_same_process(run.pid, run.pid_started)]
+    return [run for run in ledger.runs(limit=-1) if run.state == RUNNING and not is_crashed(run)]
+
+
+def is_crashed(run: Run) -> bool:
+    """Whether a run still claims to be running and its process is gone."""
+    return run.state == RUNNING and not is_same_process(run.pid, run.pid_started)
 
 
 def is_held(path: Path) -> bool:

@@ -27,6 +27,7 @@ from flows.doctor.needed import (
     released,
 )
 from flows.doctor.orphans import unnamed_versions
+from flows.estimates import bytes_on_disk
 from flows.plan import output_path
 from infra.home import Home
 from infra.ledger import Ledger
@@ -86,7 +87,7 @@ class Collection:
             Waste(
                 "checkpoints",
                 str(path),
-                size_of(path),
+                bytes_on_disk(path),
                 "no newest run of a recipe continues from it",
                 self._under_lock(path),
             )
@@ -108,7 +109,7 @@ class Collection:
         counted: set[str] = set(kept)
         for at, execution in made.items():
             path = output_path(self.home, execution)
-            num_bytes = 0 if execution.fingerprint in counted else size_of(path)
+            num_bytes = 0 if execution.fingerprint in counted else bytes_on_disk(path)
             counted.add(execution.fingerprint)
             if at in versions and upkeep is not None:
                 num_bytes += upkeep.num_bytes(*at)
@@ -161,10 +162,16 @@ class Collection:
     def _caches(self) -> list[Waste]:
         folders = [self.home.reference_cache_dir, self.home.cards_dir, self.home.path / "cache"]
         return [
-            Waste("cache", str(path), size_of(path), "it is computed again when needed", self._dropping(path))
+            Waste(
+                "cache",
+                str(path),
+                bytes_on_disk(path),
+                "it is computed again when needed",
+                self._dropping(path),
+            )
             for folder in folders
             for path in _shown(folder)
-            if size_of(path)
+            if bytes_on_disk(path)
         ]
 
     def _logs(self) -> list[Waste]:
@@ -180,7 +187,7 @@ class Collection:
                 pid.isdigit() and not psutil.pid_exists(int(pid))
             ):
                 why = "no newest run of a recipe has it, nor a stage it reuses"
-                waste.append(Waste("log", str(path), size_of(path), why, self._dropping(path)))
+                waste.append(Waste("log", str(path), bytes_on_disk(path), why, self._dropping(path)))
         return waste
 
     def _runs(self) -> list[Run]:
@@ -192,12 +199,6 @@ class Collection:
             return "" if gone else "left: a run is at work"
 
         return remove
-
-
-def size_of(path: Path) -> int:
-    """Of a file, or of all files below a directory; 0 when it is gone."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.lstat().st_size for file in files if file.is_file())
 
 
 def _shown(folder: Path) -> list[Path]:
