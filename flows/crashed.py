@@ -33,7 +33,7 @@ def settle_crashed_runs(home: Home, ledger: Ledger, planned: Plan) -> None:
 
         end_left_runs(home, planned.recipe.name, {run.run_id for run in running if run not in crashed})
     for run in crashed:
-        ledger.end_run(run.run_id, CRASHED, None)
+        ledger.end_run(run.run_id, CRASHED, run.summary)
 
 
 def _remove_work(home: Home, key: str, execution: Execution) -> None:

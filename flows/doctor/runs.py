@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flows.doctor.findings import DONE, Finding, Patient, quietly, with_lock
+from flows.past_runs import CRASHED
 from flows.plan import has_output
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.liveness import is_held, remove_unless
-from infra.records import INTERRUPTED, RUNNING, SKIPPED, WAITING, Run, RunStage
+from infra.records import RUNNING, WAITING, Run, RunStage
 from infra.stage_processes import is_same_process
 
 
@@ -25,8 +26,8 @@ def examine_runs(patient: Patient) -> list[Finding]:
                 Finding(
                     f"Run {run.run_id} of {run.recipe} is called running, and its process {run.pid} is gone.",
                     "`burnish status` and every page show it as if it could still end.",
-                    "Note it as interrupted; finished stages are kept, and the same `burnish run` continues.",
-                    _close_run(ledger, run),
+                    "Note it as crashed; finished stages are kept, and the same `burnish run` continues.",
+                    _end(ledger, run, CRASHED),
                 )
             )
         elif left:
@@ -36,28 +37,17 @@ def examine_runs(patient: Patient) -> list[Finding]:
                     "did not.",
                     "`burnish status` and every page show them as if they could still end.",
                     "Note what ran as interrupted, what waited as skipped.",
-                    _close_stages(ledger, run),
+                    _end(ledger, run, run.state),
                 )
             )
     return findings
 
 
-def _close_run(ledger: Ledger, run: Run) -> Callable[[], str]:
+def _end(ledger: Ledger, run: Run, state: str) -> Callable[[], str]:
+    """A repair: what ran of it was interrupted, what waited is skipped."""
+
     def repair() -> str:
-        _close_stages(ledger, run)()
-        ledger.end_run(run.run_id, INTERRUPTED, run.summary)
-        return DONE
-
-    return repair
-
-
-def _close_stages(ledger: Ledger, run: Run) -> Callable[[], str]:
-    def repair() -> str:
-        for stage in ledger.run_stages(run.run_id):
-            if stage.state in (RUNNING, WAITING):
-                state = INTERRUPTED if stage.state == RUNNING else SKIPPED
-                detail = "the run's process was gone"
-                ledger.set_stage(run.run_id, stage.stage, stage.kind, stage.key, state, detail)
+        ledger.end_run(run.run_id, state, run.summary)
         return DONE
 
     return repair

@@ -2,11 +2,9 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,28 +21,9 @@ from infra.records import DONE, INTERRUPTED, RUNNING
 from infra.registry import ModelRegistry
 from infra.stage_processes import this_process
 from infra.warehouse.warehouse import Warehouse
-from tests.finished_home import make_home, write_model
+from tests.upkeep.finished_home import write_model
 
-PROJECT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A home and a copy of it: MLflow and DuckDB hold absolute paths, so tests work at the same place."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # no connection outlives its file
-        root = tmp_path_factory.mktemp("gc")
-        make_home(root / "home")
-        shutil.copytree(root / "home", root / "copy")
-        yield root / "home", root / "copy"
-
-
-@pytest.fixture
-def home(template: tuple[Path, Path]) -> Home:
-    path, copy = template
-    shutil.rmtree(path)
-    shutil.copytree(copy, path)
-    return Home(path)
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def waste(home: Home, keep_last: int = 1) -> list[Waste]:

@@ -17,6 +17,7 @@ from data_contracts.errors import NotFoundError
 from flows.cli.app import execute
 from flows.doctor.checkup import Report, examine
 from flows.doctor.findings import Finding
+from flows.past_runs import CRASHED
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import DONE, FAILED, INTERRUPTED, RUNNING, SKIPPED, WAITING
@@ -24,30 +25,11 @@ from infra.registry import ModelRegistry
 from infra.stage_processes import this_process
 from infra.warehouse.warehouse import Warehouse
 from stages.checkpoint import fingerprint_model
-from tests.finished_home import make_home, write_model
+from tests.upkeep.finished_home import write_model
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 GONE = 2**22 + 5
 """A process number above all that Linux gives."""
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A home and a copy of it: MLflow and DuckDB hold absolute paths, so tests work at the same place."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # no connection outlives its file
-        root = tmp_path_factory.mktemp("doctor")
-        make_home(root / "home")
-        shutil.copytree(root / "home", root / "copy")
-        yield root / "home", root / "copy"
-
-
-@pytest.fixture
-def home(template: tuple[Path, Path]) -> Home:
-    path, copy = template
-    shutil.rmtree(path)
-    shutil.copytree(copy, path)
-    return Home(path)
 
 
 def found(home: Home, *, fix: bool = False, is_deep: bool = False) -> list[str]:
@@ -322,13 +304,13 @@ def test_a_number_that_mlflow_gives_no_more_is_replaced_by_the_next_and_the_cham
     assert made.fingerprint == _model_dir(home).name
 
 
-def test_a_killed_run_is_interrupted_and_its_waiting_stages_are_skipped(home: Home) -> None:
+def test_a_killed_run_has_crashed_and_its_waiting_stages_are_skipped(home: Home) -> None:
     ledger = Ledger(home.ledger_path)
     run = ledger.begin_run("small", {"name": "small", "stages": {}}, GONE, 1.0)
     for stage, state in {"base": DONE, "sft": RUNNING, "dpo": WAITING, "grpo": FAILED}.items():
         ledger.set_stage(run, stage, stage, f"key-{stage}-new", state)
     assert found(home, fix=True) == []
-    assert ledger.runs()[0].state == INTERRUPTED
+    assert ledger.runs()[0].state == CRASHED
     states = {each.stage: each.state for each in ledger.run_stages(run)}
     assert states == {"base": DONE, "sft": INTERRUPTED, "dpo": SKIPPED, "grpo": FAILED}
 
