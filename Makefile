@@ -12,7 +12,7 @@ demo: setup
 	@$(BIN)/burnish run tiny
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-servers: setup
 	@$(BIN)/python -m pytest -m servers

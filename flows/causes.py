@@ -1,21 +1,23 @@
 """Why a node runs: which field of its identity changed, from what to what, through which parents.
 
-A node is compared with its newest execution under its own name. What its parents' changes do to it is theirs to
-say: their causes are handed on, each once, by its shortest way.
+A node is compared with the one of its last executions that differs least, so that a change taken back is no
+cause. What its parents' changes do to it is theirs to say: their causes are handed on, each once, by its shortest
+way, and by a parent that it is only compared with where there is no other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.nodes import REGISTERED, Node
+from flows.nodes import REGISTERED, Node, evaluation_name
 from flows.recipe import DatasetConfig
 from infra.ledger import Ledger
 from infra.records import SINCE, Execution, Input
 
 FORCED, FIRST_TIME = "forced", "first time"
 OUTPUT_GONE, OTHER_INPUTS = "its output is gone", "made from other inputs than before"
-_OF_ONE_NODE = frozenset({FORCED, FIRST_TIME, OUTPUT_GONE, OTHER_INPUTS})
+OTHER_RESULT = "made again, with another result"
+_OF_ONE_NODE = frozenset({FORCED, FIRST_TIME, OUTPUT_GONE, OTHER_INPUTS, OTHER_RESULT})
 """What says nothing beyond its node; any other change is the same wherever it is told."""
 
 _SHOWN_FILES = 3
@@ -45,13 +47,16 @@ class Cause:
         return "", self.change.removeprefix(self.node) if ".seed " in self.change else self.change
 
 
-def inherited(parents: Iterable[tuple[Node, Iterable[Cause]]]) -> list[Cause]:
-    """Causes of parents that run, as their child sees them: each once, by its shortest way."""
-    longer: list[Cause] = []
+def inherited(child: Node, parents: Iterable[tuple[Node, Iterable[Cause]]]) -> list[Cause]:
+    """Causes of parents, as their child sees them: each once, by its shortest way."""
+    made_of: list[Cause] = []
+    compared: list[Cause] = []
     for parent, causes in parents:
         what = f"{parent.name} {'weights' if parent.makes_model else 'rows'}"
-        longer += [Cause(cause.node, cause.change, (what, *cause.through)) for cause in causes]
-    return each_once(longer)
+        longer = [Cause(cause.node, cause.change, (what, *cause.through)) for cause in causes]
+        (compared if parent.name in child.compare_with else made_of).extend(longer)
+    known = {cause.edit for cause in made_of}
+    return each_once([*made_of, *(cause for cause in compared if cause.edit not in known)])
 
 
 def each_once(causes: Iterable[Cause]) -> list[Cause]:
@@ -65,7 +70,7 @@ def each_once(causes: Iterable[Cause]) -> list[Cause]:
 def own_changes(node: Node, before: Execution, ledger: Ledger) -> list[str]:
     """Differences of the node's own identity to an execution's, parents' content left out."""
     was, now = before.identity, node.identity
-    changes = _field_changes(node.name, was["config"], now["config"])
+    changes = _field_changes(_section(node), was["config"], now["config"])
     if was["seed"] != now["seed"]:
         changes.append(f"{node.name}.seed {was['seed']} → {now['seed']}")
     changes += _source_changes(node, before, ledger)
@@ -77,6 +82,21 @@ def own_changes(node: Node, before: Execution, ledger: Ledger) -> list[str]:
     return changes
 
 
+def shown(value: object) -> str:
+    """A value of a recipe, cut to what a line has room for."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _section(node: Node) -> str:
+    """Where the recipe says what the node is: all evaluations are of one section."""
+    return "evaluate" if _is_evaluation(node) else node.name
+
+
+def _is_evaluation(node: Node) -> bool:
+    return node.name.endswith(evaluation_name(""))
+
+
 def _field_changes(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     changes: list[str] = []
     for field in [*now, *(field for field in was if field not in now)]:
@@ -84,7 +104,7 @@ def _field_changes(place: str, was: Mapping[str, Any], now: Mapping[str, Any]) -
         if isinstance(before, dict) and isinstance(after, dict):
             changes += _field_changes(f"{place}.{field}", before, after)
         elif before != after:
-            changes.append(f"{place}.{field} {_shown(before)} → {_shown(after)}")
+            changes.append(f"{place}.{field} {shown(before)} → {shown(after)}")
     return changes
 
 
@@ -118,7 +138,7 @@ def _rows_since(ledger: Ledger, before: Input, reference: str) -> str:
 
 
 def _edge_changes(node: Node, inputs: Iterable[Input]) -> list[str]:
-    """A start or rows that lead elsewhere, or weigh differently."""
+    """A start or rows that lead elsewhere, or weigh differently; an evaluation is compared as its model came about."""
     given = [each for each in inputs if each.node != f"{each.name}@{each.version}"]
     if not given or isinstance(node.config, DatasetConfig):
         return []
@@ -128,9 +148,9 @@ def _edge_changes(node: Node, inputs: Iterable[Input]) -> list[str]:
         changes.append(f"{node.name}.start {', '.join(starts)} → {node.start}")
     rows = {each.node: each.weight for each in given if each.role == "rows"}
     if rows != dict(node.rows):
-        changes.append(f"{node.name}.rows {_weights(rows)} → {_weights(node.rows)}")
+        changes.append(f"{_section(node)}.rows {_weights(rows)} → {_weights(node.rows)}")
     compared = tuple(each.node for each in given if each.role == "compare")
-    if compared != node.compare_with:
+    if compared != node.compare_with and not _is_evaluation(node):
         changes.append(f"{node.name} is compared with {', '.join(node.compare_with) or 'nothing'}")
     return changes
 
@@ -180,8 +200,3 @@ def _verifier_changes(node: Node, before: Execution, ledger: Ledger) -> list[str
             ]  # of a model that is asked; files have dots
             changes.append(f"verifier {name} changed ({_listed(settings) or 'code'})")
     return changes
-
-
-def _shown(value: object) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

@@ -34,7 +34,8 @@ from flows.view import current_view
 from infra import records as states
 from infra.home import home_path, open_home
 from infra.ledger import Ledger
-from infra.stage_processes import start_fork_server, this_process
+from infra.process_identity import this_process
+from infra.stage_processes import start_fork_server
 from stages.child import PRELOAD
 
 _MAX_TASKS = 32
@@ -134,6 +135,7 @@ TASKS: Mapping[str, StageTask] = {
     task_runner=_RUNNER,
     validate_parameters=False,
     persist_result=False,
+    result_serializer="json",  # what a flow raised is kept all the same: by default as a pickle
 )
 def post_training(
     recipe: dict[str, Any] | str,

@@ -6,26 +6,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from data_contracts.errors import NotFoundError, RecipeError
-from flows.causes import (
-    FIRST_TIME,
-    FORCED,
-    OTHER_INPUTS,
-    OUTPUT_GONE,
-    Cause,
-    each_once,
-    inherited,
-    own_changes,
-)
+from flows.causes import FORCED, Cause, inherited
 from flows.drift import drift, environment_of
+from flows.earlier import Earlier
 from flows.estimates import bytes_on_disk, estimated_seconds
 from flows.nodes import REGISTERED, Node, make_nodes, needed_for
-from flows.recipe import Recipe
+from flows.recipe import Recipe, nearest
 from flows.remembered import remembered_sources
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
 
-_EARLIER = 5
+_EARLIER = 20
 """Executions of a stage that a plan looks back on."""
 
 
@@ -102,17 +94,33 @@ def make_plan(recipe: Recipe, home: Home, ledger: Ledger, wishes: Wishes | None 
     """Compare what the recipe wants with what the ledger has."""
     wishes = wishes or Wishes()
     nodes = {node.name: node for node in make_nodes(recipe, remembered_sources(ledger))}
-    for name in [*wishes.force, *([wishes.until] if wishes.until else [])]:
-        if name not in nodes:
-            raise NotFoundError(f"There is no stage {name!r}.", f"one of {', '.join(nodes)}")
-    wanted = needed_for(nodes, wishes.until) if wishes.until else set(nodes)
-    planning = _Planning(recipe, home, ledger, wishes, {})
+    wanted = _wanted(nodes, wishes)
+    planning = _Planning(recipe, home, ledger, wishes, {}, Earlier(ledger))
     for name, node in nodes.items():
         if name in wanted:
             planning.steps[name] = planning.decide(node)
         else:
-            planning.steps[name] = Step(node, Action.later, f"after {wishes.until}")
+            planning.steps[name] = Step(node, Action.later, f"not needed for {wishes.until}")
     return Plan(recipe, tuple(planning.steps.values()))
+
+
+def _wanted(nodes: Mapping[str, Node], wishes: Wishes) -> set[str]:
+    """What is part of the run. Raises NotFoundError for an unknown stage, RecipeError for wishes at odds."""
+    for name in [*wishes.force, *([wishes.until] if wishes.until else [])]:
+        if name not in nodes:
+            raise NotFoundError(
+                f"There is no stage {name!r}.",
+                f"one of {', '.join(nodes)}",
+                nearest(name, list(nodes)).strip(),
+            )
+    wanted = needed_for(nodes, wishes.until) if wishes.until else set(nodes)
+    if unneeded := sorted(wishes.force - wanted):
+        raise RecipeError(
+            f"{', '.join(unneeded)} cannot be forced in a run until {wishes.until}, which does not need it.",
+            f"one of {', '.join(name for name in nodes if name in wanted)}",
+            "Leave one of the two out.",
+        )
+    return wanted
 
 
 def find_reusable(home: Home, ledger: Ledger, pipeline: str, node: Node) -> Execution | None:
@@ -161,6 +169,7 @@ class _Planning:
     ledger: Ledger
     wishes: Wishes
     steps: dict[str, Step]
+    earlier: Earlier
 
     def decide(self, node: Node) -> Step:
         found = self._find_registered(node) if node.kind == REGISTERED else self._find(node)
@@ -169,6 +178,7 @@ class _Planning:
         drifted = tuple(drift(found, environment)) if found else ()
         causes = self._causes(node, found, earlier, drifted)
         if found is not None and not causes:
+            self.earlier.add(node, found)
             return Step(node, Action.reuse, self._origin(node, found), execution=found, drift=drifted)
         own = [cause for cause in causes if not cause.through]
         action = Action.depends if found is not None and not own else Action.run
@@ -200,9 +210,8 @@ class _Planning:
 
     def _find(self, node: Node) -> Execution | None:
         found = find_reusable(self.home, self.ledger, self.recipe.name, node)
-        given = {parent: self.steps[parent].execution for parent in node.parents}
-        known = {parent: execution for parent, execution in given.items() if execution is not None}
-        if found is not None or len(known) < len(given):
+        known = self.earlier.reused_parents(node)
+        if found is not None or len(known) < len(node.parents):
             return found
         return find_same_input(self.home, self.ledger, self.recipe.name, node, known)
 
@@ -210,22 +219,17 @@ class _Planning:
         self, node: Node, found: Execution | None, earlier: list[Execution], drifted: Collection[str]
     ) -> list[Cause]:
         """Why the node runs, or may run; none when it is reused."""
-        if node.name in self.wishes.force:
-            return [Cause(node.name, FORCED)]
+        forced = [Cause(node.name, FORCED)] if node.name in self.wishes.force else []
+        if found is not None and forced:
+            return forced
         if found is not None and drifted and self.wishes.strict:
             return [Cause(node.name, change) for change in drifted]
         parents = [self.steps[parent] for parent in node.needs]
         changing = [step for step in parents if step.action in (Action.run, Action.depends)]
-        from_parents = inherited((step.node, step.causes) for step in changing)
+        from_parents = inherited(node, ((step.node, step.causes) for step in changing))
         if found is not None:
             return from_parents
-        if not earlier:
-            return [Cause(node.name, FIRST_TIME)]
-        changes = own_changes(node, earlier[0], self.ledger)
-        if not changes and not from_parents:
-            is_gone = any(execution.key == node.key for execution in earlier)
-            changes = [OUTPUT_GONE if is_gone else OTHER_INPUTS]
-        return each_once([*(Cause(node.name, change) for change in changes), *from_parents])
+        return [*self.earlier.causes(node, earlier, from_parents), *forced]
 
     def _origin(self, node: Node, found: Execution) -> str:
         if node.kind == REGISTERED:

@@ -9,11 +9,13 @@ from typing import Any
 
 from data_contracts.errors import NotFoundError, RecipeError
 from data_contracts.stage_configs import MODEL_KINDS
-from flows.nodes import BASE, evaluation_name
+from flows.nodes import BASE, evaluation_name, make_nodes, needed_for
 from flows.past_runs import find_run
 from flows.plan import Action, Plan, Wishes, make_plan
-from flows.recipe import Recipe, is_registered, nearest
+from flows.recipe import Recipe, is_registered, nearest, registered_version
 from flows.recipe_files import check_recipe
+from flows.remembered import remembered_sources
+from flows.run_diff import FieldDifference, recipe_differences
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Run
@@ -35,6 +37,23 @@ def find_run_with(ledger: Ledger, stage: str, run_id: str | None) -> Run:
     )
 
 
+def changed_since(ledger: Ledger, run: Run, stage: str) -> tuple[Run, list[FieldDifference]] | None:
+    """What the run's recipe has otherwise than the one with this stage that ran whole before it; None for no such run.
+
+    Recipes of reruns build on each other: who reruns a stage should see what was asked for the time before.
+    """
+    earlier = iter(ledger.runs(run.recipe, limit=1000))
+    for other in earlier:
+        if other.run_id == run.run_id:
+            break
+    for other in earlier:
+        ran = {stage.stage for stage in ledger.run_stages(other.run_id)}
+        is_whole = has_stage(other.document, stage) and ran.issuperset(other.document["stages"])
+        if is_whole and other.document != run.document:
+            return other, recipe_differences(other.document, run.document)
+    return None
+
+
 def has_stage(document: Mapping[str, Any], stage: str) -> bool:
     """Whether a recipe's document has this stage, dataset or evaluation, or names its base."""
     model = stage.removesuffix(evaluation_name(""))
@@ -48,7 +67,9 @@ def from_model(ledger: Ledger, document: Mapping[str, Any], stage: str, model: s
     reference = f"models:/{model.removeprefix('models:/')}"
     if reference.endswith(f"@{CHAMPION}"):
         reference = _champion(ledger, reference.removesuffix(f"@{CHAMPION}"))
-    if not is_registered(reference):
+    elif is_registered(reference):
+        _require_made(ledger, *registered_version(reference))
+    else:
         raise RecipeError(
             f"--from-model {model!r} names no version.",
             "NAME/VERSION such as models:/tiny.dpo/3, or NAME@champion",
@@ -62,7 +83,7 @@ def from_model(ledger: Ledger, document: Mapping[str, Any], stage: str, model: s
     return changed
 
 
-def seed_sweep(recipe: Recipe, stage: str, count: int) -> tuple[Recipe, list[str]]:
+def seed_sweep(ledger: Ledger, recipe: Recipe, stage: str, count: int) -> tuple[Recipe, list[str]]:
     """The recipe with `count` branches of a stage that differ in nothing but the seed, and their names.
 
     The first has the stage's own seed, so what ran already is reused. Stages that no branch needs are left out.
@@ -77,7 +98,9 @@ def seed_sweep(recipe: Recipe, stage: str, count: int) -> tuple[Recipe, list[str
     first = swept.get("seed")
     first = recipe.seed if first is None else first
     branches = {f"{stage}_seed_{seed}": {**swept, "seed": seed} for seed in range(first, first + count)}
-    kept = _ancestors(recipe, stage)
+    nodes = {node.name: node for node in make_nodes(recipe, remembered_sources(ledger))}
+    read = recipe.evaluate.rows if recipe.evaluate else ()
+    kept = set[str]().union(*(needed_for(nodes, name) for name in (stage, *read))) - {stage}
     stages = {name: each for name, each in document["stages"].items() if name in kept}
     return check_recipe({**document, "stages": stages | branches}, f"The sweep of {stage}"), list(branches)
 
@@ -102,6 +125,20 @@ def plan_only(recipe: Recipe, home: Home, ledger: Ledger, stage: str, *, strict:
     return wishes
 
 
+def _require_made(ledger: Ledger, name: str, version: int) -> None:
+    """Raises NotFoundError for a version that was never made here."""
+    if ledger.find_by_output(name, version):
+        return
+    made = sorted({(each.name, each.version) for each in ledger.executions() if each.output == "model"})
+    versions = [f"{known}/{number}" for known, number in made if known == name]
+    names = sorted({known for known, _ in made})
+    raise NotFoundError(
+        f"There is no model {name}/{version} in this home.",
+        f"one of {', '.join(versions or names)}" if made else "a registered model",
+        f"{'' if versions else nearest(name, names)}`burnish models` lists them.",
+    )
+
+
 def _champion(ledger: Ledger, model: str) -> str:
     """From the ledger: the registry's alias is a projection of it."""
     name = model.removeprefix("models:/")
@@ -111,16 +148,3 @@ def _champion(ledger: Ledger, model: str) -> str:
             f"{name} has no champion.", "a promoted version", f"`burnish promote {name}` makes one."
         )
     return f"models:/{name}/{promoted[0].to_version}"
-
-
-def _ancestors(recipe: Recipe, stage: str) -> set[str]:
-    found: set[str] = set()
-    waiting = [stage]
-    while waiting:
-        name = waiting.pop()
-        if name in recipe.stages and name not in found:
-            found.add(name)
-            config = recipe.stages[name]
-            waiting.extend([*config.rows, *([getattr(config, "start", None) or ""])])
-            waiting.extend(getattr(config, "compare_with", ()))
-    return found - {stage}

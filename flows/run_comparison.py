@@ -85,7 +85,7 @@ def _compare_models(
         evaluation = evaluation_name(name)
         first, second = _execution(was, evaluation), _execution(now, evaluation)
         pairing, unpaired = _pair(home, first, second)
-        changed = tuple(change for change in changes.get(evaluation, ()) if "is compared with" not in change)
+        changed = changes.get(evaluation, ())
         found.append(
             ModelComparison(name, made.kind, before, after, first, second, pairing, unpaired, changed)
         )

@@ -16,7 +16,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Protocol
 
-from data_contracts.errors import ServerError
+from data_contracts.errors import BurnishError, ServerError
 from flows.crashed import settle_crashed_runs
 from flows.plan import Plan, Wishes, make_plan
 from flows.recipe import Recipe
@@ -27,11 +27,17 @@ from infra import records as states
 from infra.environment import run_environment
 from infra.home import Home, home_path, open_home
 from infra.ledger import Ledger
+from infra.process_identity import this_process
 from infra.run_server import run_server
-from infra.stage_processes import start_fork_server, this_process
+from infra.stage_processes import start_fork_server
 from stages.child import PRELOAD
 
 _ANSWER_SECONDS = 10.0
+
+_PREFECT = {
+    "PREFECT_CLIENT_MAX_RETRIES": "2",  # six seconds; five, its own, keep a run without a server for minutes
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",  # what does not reach a server is said once, by us
+}
 
 
 class Watcher(Protocol):
@@ -115,7 +121,7 @@ def _execute(home: Home, planned: Plan, wishes: Wishes, watcher: Watcher) -> Run
     recipe = planned.recipe
     needs_hub = recipe.base.model is not None or any(d.hub for d in recipe.datasets.values())
     with (
-        _environment(run_environment(home, os.environ, needs_hub=needs_hub)),
+        _environment(_PREFECT | run_environment(home, os.environ, needs_hub=needs_hub)),
         contextlib.ExitStack() as stack,
     ):
         # Both import for seconds, beside the checks below.
@@ -134,7 +140,7 @@ def _execute(home: Home, planned: Plan, wishes: Wishes, watcher: Watcher) -> Run
             os.environ["PREFECT_API_URL"] = server.api_url
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        from flows.pipeline import post_training, prepared_rows, send_logs, stop_requested
+        from flows.pipeline import prepared_rows, send_logs, stop_requested
 
         if server is not None:
             server.wait_until_it_answers()
@@ -145,10 +151,48 @@ def _execute(home: Home, planned: Plan, wishes: Wishes, watcher: Watcher) -> Run
         stop_requested.set(stop)
         current_view.set(stack.enter_context(watcher.watching(planned, stop)))
         stack.callback(send_logs)  # before the server goes
+        return _run_flow(Ledger(home.ledger_path), recipe, wishes)
+
+
+def _run_flow(ledger: Ledger, recipe: Recipe, wishes: Wishes) -> RunSummary:
+    """What the flow came to. Where Prefect's server went away meanwhile the ledger still knows."""
+    from httpx import HTTPError
+
+    from flows.pipeline import post_training
+
+    newest = ledger.runs(recipe.name, limit=1)
+    try:
         document: Any = post_training(
             recipe.model_dump(mode="json"), sorted(wishes.force), wishes.until, wishes.strict
         )
+    except BurnishError:
+        raise
+    except Exception as error:
+        errors = list(_history(error))
+        if not any(isinstance(each, HTTPError) for each in errors):
+            raise
+        lost = f"Prefect's server at {os.environ['PREFECT_API_URL']} stopped answering"
+        for each in errors:
+            if isinstance(each, BurnishError):  # how the run itself ended
+                current_view.get().say(f"{lost}: its page does not show how this run ended.")
+                raise each from None
+        ended = ledger.runs(recipe.name, limit=1)
+        if ended == newest or ended[0].state != states.DONE:
+            raise ServerError(
+                f"{lost} during the run.",
+                "a server that answers until the run ends",
+                "Finished stages are kept: the same command continues.",
+            ) from error
+        current_view.get().say(f"{lost}: its page does not show that this run is done.")
+        document = ended[0].summary
     return RunSummary.model_validate(document)
+
+
+def _history(error: BaseException | None) -> Generator[BaseException]:
+    """An error, and those during whose handling it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _require_answer(api_url: str) -> None:

@@ -1,6 +1,6 @@
 """The table a run ends in: verified accuracy, stage by stage, each against the model it started from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 from rich.box import SIMPLE
@@ -154,19 +154,24 @@ def _line(nodes: Mapping[str, Node], name: str, executions: Mapping[str, Executi
         completion_tokens=metrics["eval/completion_tokens"],
         completions=int(metrics["eval/completions"]),
         problems=int(metrics["eval/problems"]),
-        changes=tuple(_change(metrics, ancestor) for ancestor in model_ancestors(nodes, name)),
+        changes=_changes(metrics, model_ancestors(nodes, name)),
         seconds=execution.seconds,
     )
 
 
-def _change(metrics: Mapping[str, float], ancestor: str) -> Change:
-    prefix = f"eval/vs/{evaluation_name(ancestor)}"
-    return Change(
-        to=ancestor,
-        change=metrics[f"{prefix}/change"],
-        low=metrics[f"{prefix}/change_low"],
-        high=metrics[f"{prefix}/change_high"],
-        p_value=metrics[f"{prefix}/p_value"],
+def _changes(metrics: Mapping[str, float], ancestors: Sequence[str]) -> tuple[Change, ...]:
+    """To every ancestor. A result that is reused may know them by other names: their order is the same."""
+    ending = "/p_value"
+    compared = [name.removesuffix(ending) for name in metrics if name.endswith(ending)]
+    return tuple(
+        Change(
+            to=ancestor,
+            change=metrics[f"{prefix}/change"],
+            low=metrics[f"{prefix}/change_low"],
+            high=metrics[f"{prefix}/change_high"],
+            p_value=metrics[f"{prefix}/p_value"],
+        )
+        for ancestor, prefix in zip(ancestors, compared, strict=True)
     )
 
 

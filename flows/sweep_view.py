@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.table import Table
+from scipy import stats
 
 from flows.summary import RunSummary, StageLine
 
@@ -30,23 +31,34 @@ def sweep_table(lines: list[StageLine]) -> Table:
 
 
 def sweep_document(lines: list[StageLine]) -> dict[str, Any]:
-    """For programs: accuracies by branch, and their mean and standard deviation."""
+    """For programs: accuracies by branch, the branch with the recipe's own seed, mean and standard deviation."""
     found = [line.accuracy for line in lines if line.accuracy is not None]
     return {
         "branches": {line.stage: line.accuracy for line in lines},
+        "own_seed": lines[0].stage,
         "mean": mean(found) if found else None,
         "standard_deviation": stdev(found) if len(found) > 1 else None,
     }
 
 
 def sweep_sentence(lines: list[StageLine]) -> str:
-    """Mean and spread, and what the spread means for one difference."""
+    """Mean and spread, and what the spread means for one difference: Student's t, since few seeds say little of it."""
     found = [100 * line.accuracy for line in lines if line.accuracy is not None]
     if len(found) < 2:
         return "Without an `evaluate` section there is nothing to compare the seeds by."
     spread = stdev(found)
+    reach = float(stats.t.ppf(0.975, len(found) - 1)) * 2**0.5 * spread
     return (
         f"{mean(found):.1f} % on average over {len(found)} seeds, from {min(found):.1f} to {max(found):.1f}, standard "
-        f"deviation {spread:.1f} points: by chance alone, two single runs differ by less than {2.8 * spread:.1f} "
+        f"deviation {spread:.1f} points: by chance alone, two single runs differ by less than {reach:.1f} "
         f"points in 95 of 100 cases."
+    )
+
+
+def sweep_advice(lines: list[StageLine]) -> str:
+    """A seed that is ahead was lucky: only the one that was chosen before the numbers were seen may be promoted."""
+    own = lines[0]
+    return (
+        f"None of these is better for its seed: which one is ahead is chance. Compare recipes by the averages of their "
+        f"sweeps, and promote the recipe's own seed, whatever its place here: [bold]burnish promote {own.model}[/]"
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 from infra.being_written import path_to_write
 from infra.home import Home
 from infra.ledger import Ledger
+from infra.process_identity import is_same_process, process_start_time
 from infra.records import RUNNING, Run
-from infra.stage_processes import is_same_process, process_start_time
 
 _TEMPORARY = re.compile(r"\.probe-(\d+)-\d+|\.(\d+)\.\d+\.tmp|\..+\.(\d+)\.\d+")
 """Names under which files of a home are written, with the writer's process in them."""

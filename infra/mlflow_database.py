@@ -28,7 +28,8 @@ def connect(tracking_uri: str, artifact_root: Path) -> MlflowClient:
         create_database(tracking_uri, artifact_root)
         _require_database(Path(tracking_uri.removeprefix(_SQLITE)))
     mlflow.set_tracking_uri(tracking_uri)
-    return MlflowClient(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)  # or MLFLOW_REGISTRY_URI would send versions to another store
+    return MlflowClient(tracking_uri, tracking_uri)
 
 
 def _require_database(path: Path) -> None:

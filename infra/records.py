@@ -70,6 +70,8 @@ class Run:
     ended: float | None
     pid: int
     pid_started: float
+    """Its birth, as `process_identity` tells it."""
+
     flow_run_id: str | None
     mlflow_run_id: str | None
     summary: dict[str, Any] | None

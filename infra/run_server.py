@@ -84,7 +84,7 @@ def run_server(home: Home) -> Generator[RunServer]:
             process.kill()
             process.wait()
         if not server.has_failed:
-            _log_path(home).unlink()
+            _log_path(home).unlink(missing_ok=True)
 
 
 def _log_path(home: Home) -> Path:

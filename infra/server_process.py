@@ -1,6 +1,6 @@
 """One server process: leader of a session of its own, so that it outlives its starter and ends as a whole.
 
-It is recorded by process number and start time: a number that was reused since is never taken for it.
+It is recorded by process number and birth: a number that was reused since is never taken for it.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import HomeError
+from infra.process_identity import is_same_process, process_birth
 
 HOST = "127.0.0.1"
 STOP_TIMEOUT_SECONDS = 15
-_CLOCK_TOLERANCE_SECONDS = 2
 _POLL_SECONDS = 0.05
 
 
@@ -32,8 +32,8 @@ class Server(BaseModel):
     name: str
     port: int
     pid: int
-    started_at: float
-    """Seconds since the epoch, as the operating system tells it of `pid`."""
+    birth: float
+    """What tells it from other processes with its number."""
 
     health_path: str
     log_path: Path
@@ -64,20 +64,20 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    started_at = psutil.Process(process.pid).create_time()
+    birth = process_birth(process.pid)
+    assert birth is not None  # not even a dead child is gone before we ask for its status
     return Server(
         name=name,
         port=port,
         pid=process.pid,
-        started_at=started_at,
+        birth=birth,
         health_path=health_path,
         log_path=log_path,
     )
 
 
 def is_alive(server: Server) -> bool:
-    process = _process(server.pid)
-    return process is not None and _is_same(process, server) and _runs(process)
+    return is_same_process(server.pid, server.birth)
 
 
 def accepts_connections(server: Server) -> bool:
@@ -106,8 +106,7 @@ def is_reachable(port: int, path: str) -> bool:
 
 def end(server: Server) -> None:
     """SIGTERM to every process of the server's session, SIGKILL to those that stay."""
-    leader = _process(server.pid)
-    if leader is not None and not _is_same(leader, server):
+    if process_birth(server.pid) not in (None, server.birth):
         return
     # The leader may be gone while its workers run: the kernel keeps a number that is still a session's.
     members = [process for process in psutil.process_iter() if _session_id(process.pid) == server.pid]
@@ -129,17 +128,6 @@ def choose_port(wanted: int | None, preferred: int) -> int:
             "Choose another port, or leave it out to get a free one.",
         )
     return wanted
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None
-
-
-def _is_same(process: psutil.Process, server: Server) -> bool:
-    return abs(process.create_time() - server.started_at) < _CLOCK_TOLERANCE_SECONDS
 
 
 def _runs(process: psutil.Process) -> bool:

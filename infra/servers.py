@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data_contracts.errors import HomeError
 from infra.home import Home, write_atomically
@@ -193,6 +193,12 @@ def _recorded(home: Path) -> Servers | None:
         return Servers.model_validate_json(_record_path(home).read_text())
     except FileNotFoundError:
         return None
+    except ValidationError as error:
+        raise HomeError(
+            f"{_record_path(home)} cannot be read.",
+            "the record of this home's servers that Burnish wrote",
+            "`burnish doctor --fix` removes it.",
+        ) from error
 
 
 def _record_path(home: Path) -> Path:

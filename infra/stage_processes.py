@@ -138,8 +138,15 @@ def _run_holding(target: Target, document: str, _inherited: object) -> None:
 def _start(target: Target, job: StageJob, locks: _Inherited) -> ForkServerProcess | multiprocessing.Process:
     arguments = (target, job.model_dump_json(), locks)
     forked = multiprocessing.get_context("forkserver").Process(target=_run_holding, args=arguments)
-    with _no_main_module():
-        forked.start()
+    try:
+        with _no_main_module():
+            forked.start()
+    except EOFError as error:
+        raise StageError(
+            f"The process that stages are forked from was killed before {job.name} began.",
+            "a process that lives as long as the run",
+            "Look for a lack of memory; run again.",
+        ) from error
     deadline = time.monotonic() + START_SECONDS
     while forked.is_alive() and not job.progress_path.exists():
         if time.monotonic() > deadline:
@@ -223,27 +230,3 @@ class _ProgressReader:
         complete = new[: new.rfind(b"\n") + 1]
         self._offset += len(complete)
         return [Progress.model_validate_json(line) for line in complete.splitlines() if line != b"{}"]
-
-
-def process_start_time(pid: int) -> float | None:
-    """When the process `pid` began, in seconds since the epoch; None when there is none."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
-def is_same_process(pid: int, started: float) -> bool:
-    """Whether `pid` is still the process that began at `started`, not a later one with its number."""
-    found = process_start_time(pid)
-    return found is not None and abs(found - started) < 1.0
-
-
-def this_process() -> tuple[int, float]:
-    """Our own process id and start time."""
-    started = process_start_time(os.getpid())
-    assert started is not None
-    return os.getpid(), started

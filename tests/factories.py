@@ -1,5 +1,6 @@
 """Small things made by hand that several tests need: a recipe, finished executions, a stage's job."""
 
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from data_contracts.jobs import RowsInput, StageJob
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, RunSettings
-from flows.code_identity import Code
+from flows.code_identity import PROJECT, Code, SourceFile, read_source
 from flows.nodes import Node
 from flows.plan import Plan, output_path
 from flows.recipe import Recipe
@@ -102,8 +103,15 @@ def _version(name: str, version: int) -> Execution:
     )
 
 
+def read_source_once(path: Path) -> SourceFile:
+    """The project's files are parsed once: only what a test writes changes while tests run."""
+    return _read_ours(path) if path.is_relative_to(PROJECT) else read_source(path)
+
+
+_read_ours = functools.cache(read_source)
+
 SOURCES = Sources(
-    code=Code(),
+    code=Code(read_source_once),
     file_digest=file_sha256,
     find_version=_version,
     withdrawn=lambda identity: [],

@@ -1,6 +1,7 @@
 """Why a plan runs what it runs: the change itself, and the way it came."""
 
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -12,15 +13,15 @@ from rich.console import Console
 from data_contracts.errors import RecipeError
 from flows import remembered
 from flows.accepting import accept_code
-from flows.code_identity import SourceFile, read_source
-from flows.plan import Action, Plan, Wishes, make_plan
+from flows.code_identity import SourceFile
+from flows.plan import Action, Plan, Wishes, make_plan, output_path
 from flows.plan_diff import differences
 from flows.plan_view import plan_document, plan_sentences, plan_table
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from infra.records import SINCE, Input
 from stages.verifiers.shipped import SHIPPED
-from tests.factories import finish, make_execution, make_recipe
+from tests.factories import finish, make_execution, make_recipe, read_source_once
 
 GRPO = {"stages.grpo": {"kind": "grpo", "start": "dpo", "rows": "problems", "steps": 2, "rewards": "problem"}}
 
@@ -52,7 +53,7 @@ def change_source(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ending = module.replace(".", "/") + ".py"
 
         def read(path: Path) -> SourceFile:
-            source = read_source(path)
+            source = read_source_once(path)
             return replace(source, digest=digest) if path.as_posix().endswith(ending) else source
 
         monkeypatch.setattr(remembered, "remembered_source", lambda ledger, path: read(path))
@@ -161,6 +162,68 @@ def test_the_recipes_seed_is_one_cause_beside_others(finished: Plan, home: Home,
     both = running(make_plan(make_recipe(GRPO | {"seed": 8, "stages.sft.steps": 3}), home, ledger))
     assert both["sft"] == "← sft.steps 2 → 3 and 1 more"
     assert both["grpo"] == "← grpo.seed 7 → 8 and 1 more"
+
+
+def test_a_change_taken_back_is_no_cause_of_another(finished: Plan, home: Home, ledger: Ledger) -> None:
+    """Held against the newest execution, beta would seem to change too; against the one before, it does not."""
+    finish(make_plan(make_recipe(GRPO | {"stages.dpo.beta": 4}), home, ledger), home, ledger)
+    plan = make_plan(make_recipe(GRPO | {"stages.dpo.seed": 8}), home, ledger)
+    assert running(plan) == {
+        "dpo": "← dpo.seed 7 → 8",
+        "grpo": "← dpo weights change ← dpo.seed 7 → 8",
+    }
+
+
+@pytest.mark.parametrize("back", [{}, {"stages.dpo.beta": 4}])
+def test_what_is_below_a_change_that_ran_already_names_it(
+    back: dict[str, object], finished: Plan, home: Home, ledger: Ledger
+) -> None:
+    """A run that ended after dpo leaves grpo to a later one."""
+    finish(make_plan(make_recipe(GRPO | back), home, ledger), home, ledger)
+    changed = make_recipe(GRPO | {"stages.sft.steps": 3})
+    ended = make_plan(changed, home, ledger, Wishes(until="dpo"))
+    finish(ended, home, ledger, {step.node.name for step in ended.steps if step.action is not Action.later})
+    plan = make_plan(changed, home, ledger)
+    assert plan["dpo"].action is Action.reuse
+    assert running(plan) == {"grpo": "← dpo weights change ← sft weights change ← sft.steps 2 → 3"}
+
+
+def test_a_stage_whose_output_is_gone_says_so_whatever_ran_since(
+    finished: Plan, home: Home, ledger: Ledger
+) -> None:
+    kept = finished["dpo"].execution
+    assert kept is not None
+    for beta in (1, 2, 3, 4):
+        finish(make_plan(make_recipe(GRPO | {"stages.dpo.beta": beta}), home, ledger), home, ledger)
+    shutil.rmtree(output_path(home, kept))
+    assert make_plan(make_recipe(GRPO), home, ledger)["dpo"].reason == "← its output is gone"
+
+
+def test_a_forced_stage_tells_its_changes_first(finished: Plan, home: Home, ledger: Ledger) -> None:
+    forced = Wishes(frozenset({"dpo"}))
+    plan = make_plan(make_recipe(GRPO | {"stages.dpo.beta": 4}), home, ledger, forced)
+    assert [cause.change for cause in plan["dpo"].causes] == ["dpo.beta 5.0 → 4.0", "forced"]
+
+
+def test_evaluations_name_the_section_that_changed_once(home: Home, ledger: Ledger) -> None:
+    evaluated = GRPO | {"evaluate": {"rows": ["problems"], "samples": 2}}
+    finish(make_plan(make_recipe(evaluated), home, ledger), home, ledger)
+    plan = make_plan(make_recipe(evaluated | {"evaluate.samples": 3}), home, ledger)
+    assert running(plan) == {
+        f"{model}.evaluate": "← evaluate.samples 2 → 3" for model in ("base", "sft", "dpo", "grpo")
+    }
+
+
+def test_an_evaluation_runs_because_of_its_model_before_those_it_is_compared_with(
+    home: Home, ledger: Ledger
+) -> None:
+    evaluated = GRPO | {"evaluate": {"rows": ["problems"], "samples": 2}}
+    finish(make_plan(make_recipe(evaluated), home, ledger), home, ledger)
+    plan = make_plan(make_recipe(evaluated | {"stages.sft.steps": 3}), home, ledger)
+    assert plan["grpo.evaluate"].causes[0].through[0] == "grpo weights"
+    moved = {"stages.grpo": {**GRPO["stages.grpo"], "start": "sft"}}
+    other = make_plan(make_recipe(evaluated | moved), home, ledger)
+    assert other["grpo.evaluate"].reason == "← grpo weights change ← grpo.start dpo → sft"
 
 
 def test_two_forced_stages_are_two_causes(finished: Plan, home: Home, ledger: Ledger) -> None:

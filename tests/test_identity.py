@@ -14,7 +14,7 @@ from flows.code_identity import Code
 from flows.nodes import make_nodes
 from flows.recipe import DatasetConfig, Recipe
 from flows.recipe_files import check_recipe
-from tests.factories import SOURCES, make_document, make_recipe
+from tests.factories import SOURCES, make_document, make_recipe, read_source_once
 
 
 def test_the_same_file_elsewhere_is_the_same_dataset(tmp_path: Path) -> None:
@@ -29,7 +29,8 @@ def test_the_same_file_elsewhere_is_the_same_dataset(tmp_path: Path) -> None:
 
 
 def _keys(changes: dict[str, Any] | None = None) -> dict[str, str]:
-    return {node.name: node.key for node in make_nodes(make_recipe(changes), replace(SOURCES, code=Code()))}
+    sources = replace(SOURCES, code=Code(read_source_once))
+    return {node.name: node.key for node in make_nodes(make_recipe(changes), sources)}
 
 
 _TRAINING: dict[str, Any] = {

@@ -19,8 +19,8 @@ from flows.recipe_files import check_recipe, read_recipe, shipped_recipes
 from flows.run_view import is_reused, recipe_yaml
 from infra.home import Home, open_home
 from infra.ledger import Ledger
+from infra.process_identity import this_process
 from infra.records import DONE, FAILED, INTERRUPTED, REUSED, RUNNING
-from infra.stage_processes import this_process
 from tests.factories import finish, make_document, make_recipe
 
 PROJECT = Path(__file__).resolve().parent.parent

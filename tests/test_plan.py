@@ -151,7 +151,7 @@ def test_until_leaves_out_what_its_stage_does_not_need(home: Home, ledger: Ledge
         "preferences": LATER,
         "dpo": LATER,
     }
-    assert plan["dpo"].reason == "after sft"
+    assert plan["dpo"].reason == "not needed for sft"
 
 
 def test_a_plan_is_finished_when_all_before_until_is(home: Home, ledger: Ledger) -> None:
@@ -163,6 +163,11 @@ def test_a_plan_is_finished_when_all_before_until_is(home: Home, ledger: Ledger)
 def test_an_unknown_stage_on_the_command_line_is_refused(wishes: Wishes, home: Home, ledger: Ledger) -> None:
     with pytest.raises(NotFoundError, match="There is no stage 'dop'"):
         make_plan(make_recipe(), home, ledger, wishes)
+
+
+def test_a_stage_is_not_forced_in_a_run_that_does_not_need_it(home: Home, ledger: Ledger) -> None:
+    with pytest.raises(RecipeError, match="dpo cannot be forced in a run until sft"):
+        make_plan(make_recipe(), home, ledger, Wishes(frozenset({"dpo"}), "sft"))
 
 
 def test_every_model_is_evaluated_against_all_models_it_came_from(home: Home, ledger: Ledger) -> None:

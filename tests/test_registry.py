@@ -67,6 +67,17 @@ def make_model(tmp_path: Path) -> MakeModel:
     return make
 
 
+def test_versions_stay_in_this_store_whatever_the_environment_names(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+        patched.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
+        patched.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        ModelRegistry(*store).list_models()
+        assert mlflow.get_registry_uri() == store[0]
+
+
 def register(store: Store, run_id: str, name: str, directory: Path) -> int:
     return ModelRegistry(*store).register_model(run_id, name, directory, f"key of {name}", {})
 

@@ -9,13 +9,15 @@ from data_contracts.errors import NotFoundError, RecipeError
 from flows.plan import Action, Wishes, make_plan
 from flows.recipe import Recipe
 from flows.recipe_files import check_recipe
-from flows.rerun import find_run_with, from_model, plan_only, seed_sweep
+from flows.rerun import changed_since, find_run_with, from_model, plan_only, seed_sweep
+from infra import records as states
 from infra.home import Home, open_home
 from infra.ledger import Ledger
-from infra.records import Decision
+from infra.records import Decision, Run
 from tests.factories import finish, make_document, make_recipe
 
 EVALUATED = {"evaluate": {"rows": ["problems"], "samples": 2}}
+_HELD = {"kind": "audit", "rows": ["problems"]}
 
 
 @pytest.fixture
@@ -71,6 +73,27 @@ def test_a_stage_that_is_nowhere_is_told_with_the_nearest(ledger: Ledger) -> Non
         find_run_with(ledger, "dpo", "other")
 
 
+def test_what_reruns_changed_is_told_against_the_run_of_everything_before(ledger: Ledger) -> None:
+    def noted(changes: dict[str, object], stages: tuple[str, ...]) -> Run:
+        run_id = noted_run(ledger, make_recipe(changes))
+        for stage in stages:
+            ledger.set_stage(run_id, stage, "sft", "key", states.DONE)
+        return next(run for run in ledger.runs() if run.run_id == run_id)
+
+    everything = tuple(make_document()["stages"])
+    whole = noted({}, everything)
+    again = noted({}, everything)
+    noted({"stages.dpo.beta": 4}, ("dpo",))
+    last = noted({"stages.dpo.beta": 4, "seed": 9}, ("dpo",))
+    assert changed_since(ledger, whole, "dpo") is changed_since(ledger, again, "dpo") is None
+    found = changed_since(ledger, last, "dpo")
+    assert found is not None and found[0].run_id == again.run_id
+    assert {each.field: (each.before, each.after) for each in found[1]} == {
+        "dpo.beta": (None, 4.0),
+        "seed": (7, 9),
+    }
+
+
 # From a model
 
 
@@ -100,7 +123,8 @@ def test_the_champion_is_the_version_promoted_last(ledger: Ledger) -> None:
     assert document["stages"]["dpo"]["start"] == "models:/small.sft/2"
 
 
-def test_the_recipe_given_stays_as_it_is(ledger: Ledger) -> None:
+def test_the_recipe_given_stays_as_it_is(home: Home, ledger: Ledger) -> None:
+    finish(make_plan(make_recipe(), home, ledger), home, ledger)
     document = make_document()
     from_model(ledger, document, "dpo", "small.sft/1")
     assert document == make_document()
@@ -124,7 +148,11 @@ def test_a_stage_from_a_registered_model_needs_the_base_too(home: Home, ledger: 
         ("dpo", "small.sft", "names no version"),
         ("dpo", "small.sft@other", "names no version"),
         ("dpo", "small.dpo@champion", "has no champion"),
-        ("dpo", "small.sft/9", "does not have"),
+        (
+            "dpo",
+            "small.sft/9",
+            "There is no model small.sft/9 in this home.\nExpected: one of small.sft/1\n`burn",
+        ),
         ("dpo", "small.worked/1", "is a dataset version"),
         ("preferences", "small.sft/1", "preferences starts from no model.\nExpected: one of sft, check, dpo"),
         ("worked", "small.sft/1", "worked starts from no model"),
@@ -148,10 +176,16 @@ def test_a_version_whose_weights_are_gone_is_told(home: Home, ledger: Ledger) ->
 # Over seeds
 
 
+def test_a_sweep_keeps_the_stage_that_makes_the_evaluations_rows(ledger: Ledger) -> None:
+    recipe = make_recipe({"evaluate": {"rows": ["held"], "samples": 2}, "stages.held": dict(_HELD)})
+    swept, branches = seed_sweep(ledger, recipe, "sft", 2)
+    assert set(swept.stages) == {*branches, "held"}
+
+
 def test_a_sweep_differs_in_the_seed_alone_and_reuses_the_stages_own(home: Home, ledger: Ledger) -> None:
     recipe = make_recipe(EVALUATED)
     finish(make_plan(recipe, home, ledger), home, ledger)
-    swept, branches = seed_sweep(recipe, "dpo", 3)
+    swept, branches = seed_sweep(ledger, recipe, "dpo", 3)
     assert branches == ["dpo_seed_7", "dpo_seed_8", "dpo_seed_9"]
     plan = make_plan(swept, home, ledger)
     identities = [plan[branch].node.identity for branch in branches]
@@ -163,15 +197,15 @@ def test_a_sweep_differs_in_the_seed_alone_and_reuses_the_stages_own(home: Home,
 
 
 def test_a_sweep_leaves_out_what_hangs_on_the_stage_and_what_no_branch_needs(ledger: Ledger) -> None:
-    swept, branches = seed_sweep(make_recipe({"stages.sft.seed": 20}), "sft", 2)
+    swept, branches = seed_sweep(ledger, make_recipe({"stages.sft.seed": 20}), "sft", 2)
     assert branches == ["sft_seed_20", "sft_seed_21"]
     assert set(swept.stages) == set(branches)
 
 
 @pytest.mark.parametrize("stage", ["check", "preferences", "worked", "base", "nosuch", "dpo.evaluate"])
-def test_only_a_stage_that_trains_is_swept(stage: str) -> None:
+def test_only_a_stage_that_trains_is_swept(stage: str, ledger: Ledger) -> None:
     with pytest.raises(RecipeError, match="one of sft, dpo"):
-        seed_sweep(make_recipe(EVALUATED), stage, 2)
+        seed_sweep(ledger, make_recipe(EVALUATED), stage, 2)
 
 
 # Only one stage

@@ -238,7 +238,7 @@ def test_an_evaluation_that_differs_itself_is_told(home: Home, ledger: Ledger) -
     second = add_run(home, ledger, dict.fromkeys(evaluations, AFTER), evaluate)
     found = compare_runs(home, ledger, find_run(ledger, first), find_run(ledger, second))
     dpo = next(model for model in found.models if model.stage == "dpo")
-    assert dpo.evaluation_changes == ("dpo.evaluate.samples 2 → 3",)
+    assert dpo.evaluation_changes == ("evaluate.samples 2 → 3",)
 
 
 def test_nothing_is_paired_where_the_problems_differ(

@@ -1,6 +1,7 @@
 """The `burnish` command. Every subcommand imports what it needs when it runs, so that help is instant."""
 
 import atexit
+import logging
 import os
 import sys
 import traceback
@@ -80,6 +81,7 @@ app.command(verifier)
 
 def main() -> None:
     """Run the command; exit 0 done, 1 a run failed or a gate said no, 2 the user's input, 130 interrupted."""
+    logging.raiseExceptions = False  # a handler that cannot deliver its line writes nothing in its place
     try:
         code = execute(sys.argv[1:])
     except Exception:  # noqa: BLE001 - a bug: shown whole, but left by the same door

@@ -126,11 +126,12 @@ def compare(
     found = compare_runs(context.home, context.ledger, before, after)
     pairings = {model.stage: model.pairing for model in found.models if model.pairing}
     if stage is not None and stage not in pairings:
-        known = ", ".join(pairings) or "none: no model is evaluated in both with other completions"
         raise NotFoundError(
             f"There are no changed completions of {stage!r}.",
-            f"one of {known}",
-            nearest(stage, list(pairings)),
+            f"one of {', '.join(pairings)}"
+            if pairings
+            else "a model that both runs evaluated, with other completions",
+            f"{nearest(stage, list(pairings))}`burnish compare {run_a} {run_b}` says what each model came to.",
         )
     shown = stage or next(reversed(pairings), None)
     if json:

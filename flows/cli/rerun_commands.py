@@ -1,25 +1,29 @@
 """`burnish rerun` and `burnish accept`."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from data_contracts.errors import NotFoundError, RecipeError
 from flows.accepting import accept_code
+from flows.causes import shown
 from flows.cli.context import Context, open_context, plain_console, print_json
-from flows.cli.run_commands import Json, Overrides, Strict, Terminal, print_summary
+from flows.cli.run_commands import Json, Overrides, Strict, Terminal, print_run, print_summary
 from flows.plan import Wishes
 from flows.recipe import Recipe, nearest
 from flows.recipe_files import find_recipe, override_recipe, parse_overrides, read_document
-from flows.rerun import find_run_with, from_model, has_stage, plan_only, seed_sweep
+from flows.rerun import changed_since, find_run_with, from_model, has_stage, plan_only, seed_sweep
 from flows.running import run_here
-from flows.sweep_view import sweep_document, sweep_lines, sweep_sentence, sweep_table
+from flows.summary import RunSummary
+from infra.records import Run
 
 Stage = Annotated[str, Parameter(help="A stage's name, such as grpo.")]
 RecipeOption = Annotated[
     str | None, Parameter(help="The recipe to take it from. Default: the newest run that has this stage.")
 ]
+_SHOWN_FIELDS = 4
+
 RunOption = Annotated[str | None, Parameter(name="--run", help="The run whose recipe to take.")]
 
 
@@ -66,22 +70,32 @@ def rerun(
             raise RecipeError(
                 "--only and --seed-sweep do not go together.", "one of them", "Leave --only out."
             )
-        wanted, branches = seed_sweep(wanted, stage, seed_sweep_)
+        wanted, branches = seed_sweep(context.ledger, wanted, stage, seed_sweep_)
         wishes = Wishes(strict=strict)
     elif only:
         wishes = plan_only(wanted, context.home, context.ledger, stage, strict=strict)
     else:
         wishes = Wishes(frozenset({stage}), None, strict)
     summary = run_here(context.home, wanted, wishes, Terminal(context, quiet=json))
+    if branches:
+        _print_sweep(context, summary, branches, json=json)
+    elif json:
+        print_json(summary.model_dump(mode="json"))
+    else:
+        print_summary(context, summary)
+
+
+def _print_sweep(context: Context, summary: RunSummary, branches: list[str], *, json: bool) -> None:
+    from flows.sweep_view import sweep_advice, sweep_document, sweep_lines, sweep_sentence, sweep_table
+
     lines = sweep_lines(summary, branches)
     if json:
-        document: dict[str, Any] = summary.model_dump(mode="json")
-        print_json(document | ({"sweep": sweep_document(lines)} if branches else {}))
+        print_json(summary.model_dump(mode="json") | {"sweep": sweep_document(lines)})
         return
-    print_summary(context, summary)
-    if branches:
-        context.console.print(sweep_table(lines))
-        context.console.print(sweep_sentence(lines), highlight=False)
+    print_run(context, summary)
+    context.console.print(sweep_table(lines))
+    for sentence in (sweep_sentence(lines), sweep_advice(lines)):
+        context.console.print(sentence, highlight=False)
 
 
 def _recipe(
@@ -99,7 +113,7 @@ def _recipe(
     else:
         found = find_run_with(context.ledger, stage, run)
         document, origin = found.document, f"The recipe of run {found.run_id}"
-        plain_console(stderr=True).print(f"{origin} ({found.recipe}).")
+        plain_console(stderr=True).print(f"{origin} ({found.recipe}).{_changes_of(context, found, stage)}")
     wanted = override_recipe(document, parse_overrides(overrides or []), origin)
     if not has_stage(wanted.model_dump(), stage):
         raise NotFoundError(
@@ -111,6 +125,16 @@ def _recipe(
         return wanted
     changed = from_model(context.ledger, wanted.model_dump(mode="json", exclude_unset=True), stage, model)
     return override_recipe(changed, {}, origin)
+
+
+def _changes_of(context: Context, run: Run, stage: str) -> str:
+    since = changed_since(context.ledger, run, stage)
+    if since is None:
+        return ""
+    before, fields = since
+    told = [f"{each.field} {shown(each.before)} → {shown(each.after)}" for each in fields]
+    more = f" and {len(told) - _SHOWN_FIELDS} more" if len(told) > _SHOWN_FIELDS else ""
+    return f" Other than in run {before.run_id}: {', '.join(told[:_SHOWN_FIELDS])}{more}."
 
 
 def accept(

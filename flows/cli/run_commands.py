@@ -189,12 +189,18 @@ def _leave_at_once(ledger: Ledger) -> NoReturn:
     os._exit(130)
 
 
-def print_summary(context: Context, summary: RunSummary) -> None:
+def print_run(context: Context, summary: RunSummary) -> None:
+    """The table of the run's models, and where they are."""
     if summary.lines:
         context.console.print(summary_table(summary))
+    context.console.print(f"Run {summary.run_id}, everything in {context.home.path}", highlight=False)
+
+
+def print_summary(context: Context, summary: RunSummary) -> None:
+    """The same, what it says of the last model, and what to do with that."""
+    print_run(context, summary)
     for sentence in closing_sentences(summary):
         context.console.print(sentence, highlight=False)
-    context.console.print(f"Run {summary.run_id}, everything in {context.home.path}", highlight=False)
     evaluated = [line for line in summary.lines if line.accuracy is not None]
     if evaluated:
         last = evaluated[-1]

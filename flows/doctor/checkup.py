@@ -8,7 +8,7 @@ from data_contracts.errors import BurnishError, HomeError, NotFoundError
 from flows.doctor.findings import Finding, Look, Patient
 from flows.doctor.leftovers import examine_leftovers
 from flows.doctor.models import examine_models
-from flows.doctor.orphans import examine_orphan_rows, examine_orphans
+from flows.doctor.orphans import examine_orphan_rows, examine_orphans, require_whole
 from flows.doctor.place import examine_place, is_readable
 from flows.doctor.projection import examine_mlflow
 from flows.doctor.rows import examine_rows
@@ -65,6 +65,7 @@ def examine(path: Path, *, is_deep: bool = False, fix: bool = False) -> Iterator
     try:
         ledger = Ledger(home.ledger_path)
         ledger.require_sound()
+        require_whole(home, ledger)
     except HomeError as error:
         yield Report("ledger", (_as_finding(error),))
         return

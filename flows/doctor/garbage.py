@@ -26,7 +26,7 @@ from flows.doctor.needed import (
     newest_runs,
     released,
 )
-from flows.doctor.orphans import unnamed_versions
+from flows.doctor.orphans import require_whole, unnamed_versions
 from flows.estimates import bytes_on_disk
 from flows.plan import output_path
 from infra.home import Home
@@ -66,7 +66,8 @@ class Collection:
 
     @contextlib.contextmanager
     def hold_off_runs(self) -> Generator[None]:
-        """Let no known recipe begin meanwhile. Raises HomeError while a run is at work."""
+        """Let no known recipe begin meanwhile. Raises HomeError while a run is at work, or for half a ledger."""
+        require_whole(self.home, self.ledger)
         if live := live_runs(self.ledger):
             raise HomeError(
                 f"Run {live[0].run_id} of {live[0].recipe} is at work.",

@@ -1,12 +1,15 @@
 """What a run that was killed before it noted its work left behind: nothing in the ledger names it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from data_contracts.errors import HomeError
 from flows.data.records import DATA
 from flows.doctor.findings import Finding, Patient, unless_a_run_is_live
+from infra.home import Home
 from infra.ledger import Ledger
 from infra.liveness import live_runs, remove_unless
+from infra.records import Execution
 from infra.warehouse.catalog import DatasetVersion
 from infra.warehouse.collecting import collect
 from infra.warehouse.warehouse import Warehouse
@@ -15,7 +18,7 @@ Names = Callable[[], Collection[str]]
 
 
 def examine_orphans(patient: Patient) -> list[Finding]:
-    """Model directories, lineage files and logs without a row of the ledger."""
+    """Model directories and lineage files without a row of the ledger."""
     home, ledger = patient.home, patient.ledger
     kinds: list[tuple[str, Path, Names]] = [
         ("model", home.models_dir, lambda: {each.fingerprint for each in ledger.executions()}),
@@ -24,14 +27,28 @@ def examine_orphans(patient: Patient) -> list[Finding]:
             home.lineage_dir,
             lambda: {each.input_key for each in ledger.executions()},
         ),
-        ("folder of logs", home.logs_dir, lambda: {run.run_id for run in ledger.runs(limit=-1)}),
     ]
     return [
         _orphan(ledger, path, what, names)
         for what, folder, names in kinds
         for path in _orphans(folder, names())
-        if path.is_dir() or folder != home.logs_dir
     ]
+
+
+def require_whole(home: Home, ledger: Ledger) -> None:
+    """Raises HomeError for a ledger that has lost rows: what they named would be taken for orphans.
+
+    A run is in the ledger before anything else of it is anywhere, so logs of a run that it does not know are of
+    another ledger: a newer one than a backup that was restored, or one that was emptied.
+    """
+    known = {run.run_id for run in ledger.runs(limit=-1)}
+    logs = [path for path in _orphans(home.logs_dir, known) if path.is_dir()]
+    if logs:
+        raise HomeError(
+            f"The ledger {home.ledger_path} does not know {len(logs)} runs that have logs here, such as {logs[0]}.",
+            "the ledger that those runs wrote: without it all that they made looks like waste",
+            "Restore it from a backup. To do without, remove these folders; then what is left of them goes too.",
+        )
 
 
 def _orphans(folder: Path, named: Collection[str]) -> list[Path]:
@@ -74,9 +91,11 @@ def examine_orphan_rows(patient: Patient) -> list[Finding]:
     ]
     there = {(version.name, version.version) for version in versions}
     lost = {
-        (each.name, each.version): each
+        version: each
         for each in ledger.executions()
-        if each.output == "rows" and each.pipeline != DATA and (each.name, each.version) not in there
+        if each.pipeline != DATA
+        for version in _versions_made(each)
+        if version not in there
     }
     return findings + [
         Finding(
@@ -93,17 +112,23 @@ def unnamed_versions(warehouse: Warehouse, ledger: Ledger) -> list[DatasetVersio
     """Untagged versions under a pipeline's name, which has a dot, that no execution made, read or sampled."""
     named: set[tuple[str, int]] = set()
     for each in ledger.executions():
-        named.add((each.name, each.version))
+        named.update(_versions_made(each))
         named |= {(given.name, given.version) for given in each.inputs}
-        if rollouts := each.result.get("rollouts"):
-            name, _, number = rollouts.partition("@")
-            named.add((name, int(number)))
     tagged = set(warehouse.tags())
     return [
         version
         for version in warehouse.versions()
         if "." in version.name and (version.name, version.version) not in named | tagged
     ]
+
+
+def _versions_made(execution: Execution) -> Iterator[tuple[str, int]]:
+    """Versions of datasets that it left: its rows, or what its model sampled while it was trained."""
+    if execution.output == "rows":
+        yield execution.name, execution.version
+    if rollouts := execution.result.get("rollouts"):
+        name, _, number = rollouts.partition("@")
+        yield name, int(number)
 
 
 def _collect(patient: Patient, version: DatasetVersion) -> Callable[[], str]:

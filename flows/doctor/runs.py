@@ -9,8 +9,8 @@ from flows.plan import has_output
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.liveness import is_held, remove_unless
+from infra.process_identity import is_same_process
 from infra.records import RUNNING, WAITING, Run, RunStage
-from infra.stage_processes import is_same_process
 
 
 def examine_runs(patient: Patient) -> list[Finding]:

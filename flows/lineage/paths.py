@@ -18,8 +18,6 @@ from infra.warehouse.manifests import Integers
 from infra.warehouse.tracing import row_texts, rows_of_same_problem
 from infra.warehouse.warehouse import Warehouse
 
-_STAGES_THAT_MAKE_ROWS = ("verify", "pairs", "select", "audit")
-
 
 class Step(BaseModel):
     """What one stage did with the row."""

@@ -18,11 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.chaos.checking import Check, check_all
 from tests.chaos.comparing import compare, digest_of_project
 from tests.chaos.toss import write_toss
 
@@ -325,34 +327,16 @@ def main() -> int:
     place = Place(wanted.folder.resolve())
     place.folder.mkdir(parents=True, exist_ok=True)
     expected = place.reference()
-    done_path = place.folder / f"done-{wanted.seed}.jsonl"
-    known = [json.loads(line) for line in done_path.open()] if done_path.exists() else []
-    done = {entry["name"]: entry["differences"] for entry in known}
-    todo: dict[str, Callable[[], list[str]]] = {}
+    todo: list[Check] = []
     for each in disturbances():
         delay = random.Random(f"{wanted.seed} {each}").uniform(0, 8.0 if each.at_once else 1.0)
-        todo[str(each)] = lambda each=each, delay=delay: differences(
-            place, each, delay, expected[each.during]
-        )
+        todo.append((str(each), partial(differences, place, each, delay, expected[each.during])))
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0:
-        todo |= {
-            name: lambda name=name: differences_inside(place, name, expected["sft"]) for name in namespaces()
-        }
+        todo += [(name, partial(differences_inside, place, name, expected["sft"])) for name in namespaces()]
     else:
         print("skipped, for want of user namespaces: " + ", ".join(namespaces()), flush=True)
-    chosen = {name: check for name, check in todo.items() if wanted.only in name}
-    failed = 0
-    for number, (name, check) in enumerate(chosen.items(), 1):
-        if (found := done.get(name)) is None:
-            found = check()
-            with done_path.open("a") as file:
-                file.write(json.dumps({"name": name, "differences": found}) + "\n")
-        failed += bool(found)
-        print(f"{number}/{len(chosen)} {'DIFFERS' if found else 'same'} {name}", flush=True)
-        for difference in found:
-            print(f"    {difference}", flush=True)
-    print(f"{len(chosen)} disturbances, {failed} of them ended differently", flush=True)
-    return 1 if failed else 0
+    chosen = [check for check in todo if wanted.only in check[0]]
+    return check_all(chosen, place.folder / f"done-{wanted.seed}.jsonl", "disturbances")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.chaos.boundaries import PROJECT
+from tests.pipeline import coin
 
 _ROOMS = ("data_contracts", "flows", "infra", "stages")
 
@@ -19,7 +20,7 @@ def compare(expected: Mapping[str, list[str]], found: Mapping[str, list[str]]) -
 def digest_of_project() -> str:
     """Of all code that a reference depends on."""
     files = [path for room in _ROOMS for path in sorted((PROJECT / room).rglob("*.py"))]
-    files += sorted(Path(__file__).parent.glob("*.py"))
+    files += [*sorted(Path(__file__).parent.glob("*.py")), Path(coin.__file__)]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 

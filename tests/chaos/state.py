@@ -14,9 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from infra.home import Home
 from infra.ledger import Ledger
+from infra.process_identity import is_same_process
 from infra.published_files import content_hash, publishable_files
 from infra.registry import ModelRegistry
-from infra.stage_processes import is_same_process
 from infra.warehouse.integrity import find_damage
 from infra.warehouse.warehouse import Warehouse
 

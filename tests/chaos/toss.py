@@ -1,8 +1,8 @@
-"""The smallest recipe with a stage of every kind that has one: a coin called in one or two steps a stage."""
+"""The smallest recipe with a stage of every kind: the coin of the pipeline's tests, called in two steps a stage."""
 
-import json
-import random
 from pathlib import Path
+
+from tests.pipeline.coin import calls, tosses, write_jsonl
 
 NAME = "toss"
 STAGES = ("base", "sft", "audit", "check", "preferences", "dpo", "recheck", "band", "grpo")
@@ -34,11 +34,8 @@ run: {threads: 1}
 
 def write_toss(folder: Path) -> Path:
     """The recipe and its files in `folder`; returns the recipe's path."""
-    coin = random.Random(0)
-    tosses = [{"prompt": f"toss {i}", "completion": str(coin.randint(0, 1))} for i in range(64)]
-    calls = [{"prompt": f"toss {i}", "ground_truth": "1"} for i in range(12)]
-    for name, rows in [("tosses", tosses), ("calls", calls)]:
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(folder / "tosses.jsonl", tosses(64))
+    write_jsonl(folder / "calls.jsonl", calls(range(12)))
     recipe = folder / f"{NAME}.yaml"
     recipe.write_text(_YAML)
     return recipe

@@ -22,6 +22,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from infra.home import Home
 from infra.stage_processes import start_fork_server
 from stages.child import PRELOAD
 from tests.chaos.boundaries import Blow, Process, Scene, Side, Victim, watch_flow
+from tests.chaos.checking import Check, check_all
 from tests.chaos.comparing import compare, digest_of_project
 from tests.chaos.toss import STAGES, write_toss
 
@@ -240,21 +242,15 @@ def _at(
     return Point(stage, name, victim, Blow(process, name, passing, side, victim), again=again)
 
 
-def run_points(harness: Harness, first: str, count: int, seed: int) -> Iterator[tuple[Point, list[str]]]:
-    """Every point, from a stage on, with what differed after it; what is done already is not done again."""
+def checks_of(harness: Harness, first: str, count: int, seed: int) -> list[Check]:
+    """Every point, from a stage on."""
     all_references = harness.references()
     begin = harness.stages.index(first)
     references = {stage: all_references[stage] for stage in harness.stages[begin:]}
-    done_path = harness.folder / f"done-{seed}.jsonl"
-    done = [json.loads(line) for line in done_path.open()] if done_path.exists() else []
-    known = {entry["point"]: entry["differences"] for entry in done}
-    with done_path.open("a") as file:
-        for point in choose_points(references, count, seed):
-            if (found := known.get(str(point))) is None:
-                found = harness.differences(point, references[point.stage].state)
-                file.write(json.dumps({"point": str(point), "differences": found}) + "\n")
-                file.flush()
-            yield point, found
+    return [
+        (str(point), partial(harness.differences, point, references[point.stage].state))
+        for point in choose_points(references, count, seed)
+    ]
 
 
 def _fork(body: Callable[[], None], log: Path) -> int:
@@ -304,17 +300,10 @@ def main() -> int:
     wanted = parser.parse_args()
     folder = wanted.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    failed = 0
     with _warm(folder):
         harness = Harness(folder, STAGES[: STAGES.index(wanted.until) + 1])
-        points = run_points(harness, wanted.first, wanted.points, wanted.seed)
-        for number, (point, found) in enumerate(points, 1):
-            failed += bool(found)
-            print(f"{number}/{wanted.points} {'DIFFERS' if found else 'same'} {point}", flush=True)
-            for difference in found:
-                print(f"    {difference}", flush=True)
-    print(f"{wanted.points} points, {failed} of them ended differently", flush=True)
-    return 1 if failed else 0
+        checks = checks_of(harness, wanted.first, wanted.points, wanted.seed)
+        return check_all(checks, folder / f"done-{wanted.seed}.jsonl", "points")
 
 
 if __name__ == "__main__":

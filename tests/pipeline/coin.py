@@ -48,11 +48,9 @@ evaluate: {rows: [held_out], samples: 4, max_completion_length: 3}
 
 def write_coin(folder: Path) -> Path:
     """The recipe and its files in `folder`; returns the recipe's path."""
-    coin = random.Random(0)
-    tosses = [{"prompt": f"toss {i}", "completion": str(coin.randint(0, 1))} for i in range(160)]
-    write_jsonl(folder / "tosses.jsonl", tosses)
-    write_jsonl(folder / "calls.jsonl", _calls(range(16)))
-    pq.write_table(pa.Table.from_pylist(_calls(range(100, 100 + NUM_HELD_OUT))), folder / "held_out.parquet")
+    write_jsonl(folder / "tosses.jsonl", tosses(160))
+    write_jsonl(folder / "calls.jsonl", calls(range(16)))
+    pq.write_table(pa.Table.from_pylist(calls(range(100, 100 + NUM_HELD_OUT))), folder / "held_out.parquet")
     recipe = folder / "coin.yaml"
     recipe.write_text(_YAML)
     return recipe
@@ -63,5 +61,12 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
     return path
 
 
-def _calls(numbers: range) -> list[dict[str, str]]:
+def tosses(count: int) -> list[dict[str, str]]:
+    """Prompts with one of the two completions."""
+    coin = random.Random(0)
+    return [{"prompt": f"toss {number}", "completion": str(coin.randint(0, 1))} for number in range(count)]
+
+
+def calls(numbers: range) -> list[dict[str, str]]:
+    """Prompts with the one ground truth."""
     return [{"prompt": f"toss {number}", "ground_truth": "1"} for number in numbers]

@@ -77,7 +77,7 @@ def _run(home_path: Path, recipe_path: Path, overrides: list[str]) -> None:
     from flows.recipe_files import read_recipe, write_recipe
     from infra.home import open_home
     from infra.ledger import Ledger
-    from infra.stage_processes import this_process
+    from infra.process_identity import this_process
 
     home = open_home(home_path)
     ledger = Ledger(home.ledger_path)

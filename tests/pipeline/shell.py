@@ -20,10 +20,11 @@ import psutil
 from infra.environment import run_environment
 from infra.home import home_path, open_home
 from infra.run_server import run_server
+from tests.factories import read_source_once
 
 BURNISH = Path(sys.executable).with_name("burnish")
 PROJECT = Path(__file__).parents[2]
-SECONDS = 120.0
+SECONDS = 300.0
 """Far more than anything here takes: a deadline is for what hangs."""
 
 
@@ -134,8 +135,10 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = SECOND
 
 
 def _serve(connection: Connection) -> None:
+    from flows import remembered
     from flows.cli.app import execute
 
+    remembered.read_source = read_source_once
     home = open_home(home_path(os.environ, Path.cwd()))
     os.environ.update(run_environment(home, os.environ, needs_hub=False))
     with run_server(home) as server, contextlib.suppress(EOFError):

@@ -164,7 +164,7 @@ from pathlib import Path
 from flows.cli.run_commands import _stopping
 from flows.view import SilentView
 from infra.ledger import Ledger
-from infra.stage_processes import this_process
+from infra.process_identity import this_process
 ledger = Ledger(Path(sys.argv[1]))
 ledger.begin_run("small", {}, *this_process())
 stop = threading.Event()

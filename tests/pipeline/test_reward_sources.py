@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
-from transformers import Qwen3Config, Qwen3ForSequenceClassification
 
 from data_contracts.errors import StageError
 from data_contracts.jobs import ModelInput, StageJob
@@ -25,10 +23,11 @@ from infra.home import Home
 from infra.warehouse.warehouse import Warehouse
 from stages import grpo
 from stages.checkpoint import fingerprint_model
-from stages.tiny_model import build_tiny_model, build_tokenizer
+from stages.tiny_model import build_tiny_model
 from tests.factories import make_job, write_input
 from tests.pipeline.coin import write_coin
-from tests.pipeline.conftest import burnish
+from tests.pipeline.shell import Shell
+from tests.reward_models import write_reward_model
 
 KEY = "sk-secret-4711-4712"
 
@@ -209,47 +208,42 @@ stages:
 
 def _recipe(folder: Path, judge: JudgeServer, calls: int = 1000) -> Path:
     write_coin(folder)
-    tokenizer = build_tokenizer()
-    torch.manual_seed(3)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=8,
-        pad_token_id=0,
-    )
-    config.num_labels = 1
-    Qwen3ForSequenceClassification(config).save_pretrained(folder / "models" / "liked")
-    tokenizer.save_pretrained(folder / "models" / "liked")
+    write_reward_model(folder / "models" / "liked")
     recipe = folder / "judged.yaml"
     recipe.write_text(_STAGES + _ASKED.format(url=judge.url, calls=calls))
     return recipe
 
 
-def test_a_recipe_rewards_by_a_judge_and_a_reward_model_beside_it(
-    tmp_path: Path, judge: JudgeServer, environment: Mapping[str, str]
-) -> None:
+@pytest.fixture
+def shell(tmp_path: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
+    """Commands of somebody who has a key for the judge."""
     home = tmp_path / "home"
     environment = {**environment, "BURNISH_HOME": str(home), "JUDGE_KEY": KEY}
+    shell = Shell(home, environment, tmp_path / "shell.log")
+    yield shell
+    shell.close()
+
+
+def test_a_recipe_rewards_by_a_judge_and_a_reward_model_beside_it(
+    tmp_path: Path, judge: JudgeServer, shell: Shell
+) -> None:
     (tmp_path / "project").mkdir()
-    poor = burnish(environment, [], "run", _recipe(tmp_path / "project", judge, calls=1))
+    poor = shell.run("run", _recipe(tmp_path / "project", judge, calls=1))
     assert poor.code == 1
     assert "opinion: The judge was called 1 times" in poor.text
     assert "Raise max_calls" in poor.text
 
     recipe = _recipe(tmp_path / "project", judge)
     for _ in range(2):
-        run = burnish(environment, [], "run", recipe)
+        run = shell.run("run", recipe)
         assert run.code == 0, run.text
+        assert KEY not in run.text
     assert judge.authorizations == {f"Bearer {KEY}"}
     assert len(set(judge.requests)) == len(judge.requests), (
         "nothing is asked twice, in whichever stage or run"
     )
 
-    warehouse = Warehouse(Home(home))
+    warehouse = Warehouse(Home(shell.home))
     checked = warehouse.reader.read(warehouse.get("judged.check")).to_pylist()
     assert len(checked) == 64
     assert {(row["reward"], row["reason"]) for row in checked} == {
@@ -257,7 +251,7 @@ def test_a_recipe_rewards_by_a_judge_and_a_reward_model_beside_it(
         (0.2, "judge: As I see it."),
     }
     assert all(row["reward"] == (0.8 if "1" in row["completion"] else 0.2) for row in checked)
-    rollouts = [path for path in home.rglob("*.parquet") if "step" in pq.read_schema(path).names]
+    rollouts = [path for path in shell.home.rglob("*.parquet") if "step" in pq.read_schema(path).names]
     (trained,) = [pq.read_table(path).to_pylist() for path in rollouts]
     assert len(trained) == 32
     for row in trained:

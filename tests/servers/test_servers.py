@@ -155,6 +155,43 @@ def test_a_flow_runs_against_the_server(home: Path, servers: Servers) -> None:
     assert output.strip() == "42"
 
 
+_LEFT_OPEN = """
+import sys
+from pathlib import Path
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Running
+from flows.crashed_flow_runs import end_crashed_flow_runs
+from infra.ledger import Ledger
+from infra.process_identity import this_process
+
+ledger = Ledger(Path(sys.argv[1]))
+states = ("done", "failed", "crashed", "running")
+with get_client(sync_client=True) as client:
+    opened = [client.create_flow_run(flow(lambda: 1, name=state), state=Running()) for state in states]
+    for state, flow_run in zip(states, opened):
+        run_id = ledger.begin_run(state, {}, *this_process())
+        ledger.note_run_ids(run_id, str(flow_run.id), None)
+        if state != "running":
+            ledger.end_run(run_id, state, None)
+    end_crashed_flow_runs(ledger)
+    print([client.read_flow_run(flow_run.id).state.name for flow_run in opened])
+"""
+
+
+def test_a_server_is_told_how_runs_ended_while_it_was_away(home: Path, servers: Servers) -> None:
+    environment = os.environ | server_environment(home) | {"PREFECT_API_URL": servers.prefect_api_url}
+    command = [sys.executable, "-c", _LEFT_OPEN, str(Home(home).ledger_path)]
+    output = subprocess.check_output(command, env=environment, text=True)
+    assert output.strip() == "['Completed', 'Failed', 'Crashed', 'Running']"
+
+
+def test_a_record_of_servers_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "servers.json").write_text('{"prefect": 1')
+    with pytest.raises(HomeError, match=r"servers\.json cannot be read"):
+        running_servers(tmp_path)
+
+
 def test_mlflows_page_shows_what_the_registry_wrote(home: Path, servers: Servers) -> None:
     code = (
         "import sys; from infra.home import Home; from pathlib import Path\n"
@@ -209,7 +246,7 @@ def test_a_port_that_is_taken_is_refused(servers: Servers, empty_home: Path) -> 
 def test_a_reused_process_number_is_neither_believed_nor_killed(empty_home: Path, servers: Servers) -> None:
     home = empty_home
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    stale = servers.prefect.model_copy(update={"pid": bystander.pid, "started_at": time.time() - 3600})
+    stale = servers.prefect.model_copy(update={"pid": bystander.pid, "birth": servers.prefect.birth - 1})
     (home / "servers.json").write_text(Servers(prefect=stale, mlflow=stale).model_dump_json())
     assert running_servers(home) is None
     stop_servers(home)

@@ -1,5 +1,6 @@
 """Each damage of a home is named, and repaired by `--fix`; nothing is changed without it, nor under a live run."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,22 +8,24 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
-from data_contracts.errors import NotFoundError
+from data_contracts.errors import HomeError, NotFoundError
 from flows.cli.app import execute
 from flows.doctor.checkup import Report, examine
 from flows.doctor.findings import Finding
+from flows.doctor.garbage import Collection
 from flows.past_runs import CRASHED
 from infra.home import Home
 from infra.ledger import Ledger
+from infra.process_identity import this_process
 from infra.records import DONE, FAILED, INTERRUPTED, RUNNING, SKIPPED, WAITING
 from infra.registry import ModelRegistry
-from infra.stage_processes import this_process
 from infra.warehouse.warehouse import Warehouse
 from stages.checkpoint import fingerprint_model
 from tests.upkeep.finished_home import write_model
@@ -109,7 +112,7 @@ def _a_stale_sign(home: Home) -> None:
 
 
 def _a_record_of_dead_servers(home: Home) -> None:
-    server = {"port": 1, "pid": GONE, "started_at": 1.0, "health_path": "/", "log_path": "/nowhere"}
+    server = {"port": 1, "pid": GONE, "birth": 1.0, "health_path": "/", "log_path": "/nowhere"}
     both = {name: {**server, "name": name} for name in ("prefect", "mlflow")}
     (home.path / "servers.json").write_text(json.dumps(both))
 
@@ -141,10 +144,6 @@ def _an_orphan_model(home: Home) -> None:
 
 def _an_orphan_record_of_rows(home: Home) -> None:
     (home.lineage_dir / "nobody.parquet").write_text("rows")
-
-
-def _an_orphan_log(home: Home) -> None:
-    (home.logs_dir / "20200101-000000-0000").mkdir()
 
 
 def _orphan_rows(home: Home) -> None:
@@ -212,7 +211,6 @@ DAMAGES: list[tuple[Callable[[Home], None], str]] = [
     (_weights_are_cut, "The model of small.sft/3 has weights that cannot be read: model.safetensors"),
     (_an_orphan_model, "is a model that no row of the ledger names"),
     (_an_orphan_record_of_rows, "is a record of training rows that no row of the ledger names"),
-    (_an_orphan_log, "is a folder of logs that no row of the ledger names"),
     (_orphan_rows, "small.sft.rollouts@1 has rows of a pipeline that no row of the ledger names"),
     (_mlflow_loses_a_version, "MLflow has lost small.sft/3"),
     (_mlflow_loses_files, "MLflow has not all files of small.sft/2"),
@@ -252,6 +250,37 @@ def test_damage_is_named_left_alone_without_fix_and_repaired_with_it(
         (report.repaired, _faults(report)) for report in again if report.repaired or _faults(report)
     ] == []
     assert tree(home) == after
+
+
+@pytest.mark.parametrize(("emptied", "lost"), [(True, 4), (False, 1)], ids=["emptied", "an older backup"])
+def test_what_a_lost_ledger_named_is_no_waste(home: Home, emptied: bool, lost: int) -> None:
+    """The home has three runs; a fourth is noted, and then it or all of them are forgotten."""
+    ledger = Ledger(home.ledger_path)
+    run_id = ledger.begin_run("small", {}, pid=1, pid_started=0.0)
+    (home.logs_dir / run_id).mkdir()
+    with contextlib.closing(sqlite3.connect(home.ledger_path)) as db:
+        for table in ("runs", "executions") if emptied else ("runs",):
+            db.execute(f"delete from {table} where ? or run_id = ?", [emptied, run_id])
+        db.commit()
+    before = tree(home)
+    (last,) = [each.found for each in _faults(reports(home, fix=True)[-1])]
+    assert f"does not know {lost} runs that have logs here" in last
+    with (
+        pytest.raises(HomeError, match=f"does not know {lost} runs"),
+        Collection(home, ledger, 1).hold_off_runs(),
+    ):
+        pass
+    assert tree(home) == before
+
+
+def test_rows_that_the_ledger_names_and_the_warehouse_has_not_are_missed(home: Home) -> None:
+    """Of a dataset, and what a model sampled while it was trained."""
+    ledger = Ledger(home.ledger_path)
+    made = next(each for each in ledger.executions() if each.stage == "sft")
+    ledger.record(replace(made, result=made.result | {"rollouts": "small.sft.rollouts@1"}))
+    assert [text for text in found(home) if "the warehouse does not know it" in text] == [
+        "The ledger names small.sft.rollouts@1, and the warehouse does not know it."
+    ]
 
 
 def test_other_content_than_recorded_is_found_by_reading_all_of_it(home: Home) -> None:
@@ -350,7 +379,7 @@ from pathlib import Path
 from flows.doctor.findings import Finding
 from infra.home import Home
 from infra.ledger import Ledger
-from infra.stage_processes import this_process
+from infra.process_identity import this_process
 home = Home(Path(sys.argv[1]))
 ledger = Ledger(home.ledger_path)
 run = ledger.begin_run("small", {"name": "small", "stages": {}}, *this_process())

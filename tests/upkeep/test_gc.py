@@ -17,9 +17,9 @@ from flows.doctor.garbage import Collection, Waste
 from flows.plan import has_output
 from infra.home import Home
 from infra.ledger import Ledger
+from infra.process_identity import this_process
 from infra.records import DONE, INTERRUPTED, RUNNING
 from infra.registry import ModelRegistry
-from infra.stage_processes import this_process
 from infra.warehouse.warehouse import Warehouse
 from tests.upkeep.finished_home import write_model
 

@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import count, pairwise
+from typing import Any
 
 from pydantic import with_config
 from typing_extensions import TypedDict
@@ -249,54 +250,59 @@ def _here(name: str) -> str:
     return f"tests.verifiers.bad_verifiers:{name}"
 
 
-SAME_TEXT = Verifier(thorough=_here("same_text"), completion_of=_ground_truth)
-ALWAYS_TRUE = Verifier(thorough=_here("always_true"), answers="constraints")
-FORGIVING = Verifier(thorough=_here("forgiving"), completion_of=_ground_truth)
-WITHOUT_SIGN = Verifier(thorough=_here("without_sign"), completion_of=_ground_truth)
-WITHOUT_THOUSANDS = Verifier(thorough=_here("without_thousands"), completion_of=_ground_truth)
-ANYWHERE = Verifier(thorough=_here("anywhere"))
-ANY_NUMBER = Verifier(thorough=_here("any_number"), completion_of=_ground_truth)
-ANY_LETTER = Verifier(thorough=_here("any_letter"), completion_of=_ground_truth, answers="choice")
+def _in_worker(name: str, **fields: Any) -> Verifier:
+    """An audit asks thousands of questions: a fork for each would take most of the time."""
+    return Verifier(thorough=_here(name), keeps_state=True, **fields)
+
+
+SAME_TEXT = _in_worker("same_text", completion_of=_ground_truth)
+ALWAYS_TRUE = _in_worker("always_true", answers="constraints")
+FORGIVING = _in_worker("forgiving", completion_of=_ground_truth)
+WITHOUT_SIGN = _in_worker("without_sign", completion_of=_ground_truth)
+WITHOUT_THOUSANDS = _in_worker("without_thousands", completion_of=_ground_truth)
+ANYWHERE = _in_worker("anywhere")
+ANY_NUMBER = _in_worker("any_number", completion_of=_ground_truth)
+ANY_LETTER = _in_worker("any_letter", completion_of=_ground_truth, answers="choice")
 FRAGILE = Verifier(thorough=_here("fragile"), completion_of=_ground_truth)
-TAGGED = Verifier(thorough=_here("tagged"), second="without_sign")
-FIRST_NUMBER = Verifier(thorough=_here("first_number"), completion_of=_ground_truth, answers="math")
-LABELLED = Verifier(thorough=_here("labelled"))
-PAID_OVERLAPS = Verifier(
-    thorough=_here("paid_overlaps"),
+TAGGED = _in_worker("tagged", second="without_sign")
+FIRST_NUMBER = _in_worker("first_number", completion_of=_ground_truth, answers="math")
+LABELLED = _in_worker("labelled")
+PAID_OVERLAPS = _in_worker(
+    "paid_overlaps",
     arguments=Events,
     completion_of=_best,
     answers="solution",
     policies={"copy all": _copy_all, "the best": _best},
 )
-VALID_ONLY = Verifier(
-    thorough=_here("valid_only"),
+VALID_ONLY = _in_worker(
+    "valid_only",
     arguments=Events,
     completion_of=_best,
     answers="solution",
     policies={"copy all": _copy_all},
 )
-AFTER_IS = Verifier(thorough=_here("after_is"), completion_of=_announced)
-AFTER_IS_FINAL = Verifier(thorough=_here("after_is"), completion_of=_announced, answers="final_number")
-IN_BOX = Verifier(thorough=_here("in_box"), completion_of=_boxed)
-LETTER_AFTER_IS = Verifier(thorough=_here("letter_after_is"), completion_of=_announced, answers="choice")
-WITHIN_A_CENT = Verifier(thorough=_here("within_a_cent"), completion_of=_ground_truth)
-OR_DOUBLE = Verifier(thorough=_here("or_double"), completion_of=_ground_truth)
-OR_HALF = Verifier(thorough=_here("or_half"), completion_of=_ground_truth)
-OR_PERCENT = Verifier(thorough=_here("or_percent"), completion_of=_ground_truth)
-OR_HUGE = Verifier(thorough=_here("or_huge"), completion_of=_ground_truth)
-OR_LONG = Verifier(thorough=_here("or_long"), completion_of=_ground_truth)
-OBEDIENT = Verifier(thorough=_here("obedient"), completion_of=_ground_truth)
-BAG_OF_WORDS = Verifier(thorough=_here("bag_of_words"), completion_of=_ground_truth, answers="text")
-ANY_CASE = Verifier(thorough=_here("any_case"), completion_of=_ground_truth, answers="text")
-ANY_CASE_ALWAYS = Verifier(
-    thorough=_here("any_case_always"),
+AFTER_IS = _in_worker("after_is", completion_of=_announced)
+AFTER_IS_FINAL = _in_worker("after_is", completion_of=_announced, answers="final_number")
+IN_BOX = _in_worker("in_box", completion_of=_boxed)
+LETTER_AFTER_IS = _in_worker("letter_after_is", completion_of=_announced, answers="choice")
+WITHIN_A_CENT = _in_worker("within_a_cent", completion_of=_ground_truth)
+OR_DOUBLE = _in_worker("or_double", completion_of=_ground_truth)
+OR_HALF = _in_worker("or_half", completion_of=_ground_truth)
+OR_PERCENT = _in_worker("or_percent", completion_of=_ground_truth)
+OR_HUGE = _in_worker("or_huge", completion_of=_ground_truth)
+OR_LONG = _in_worker("or_long", completion_of=_ground_truth)
+OBEDIENT = _in_worker("obedient", completion_of=_ground_truth)
+BAG_OF_WORDS = _in_worker("bag_of_words", completion_of=_ground_truth, answers="text")
+ANY_CASE = _in_worker("any_case", completion_of=_ground_truth, answers="text")
+ANY_CASE_ALWAYS = _in_worker(
+    "any_case_always",
     completion_of=lambda problem, **_: problem.ground_truth,
     arguments=CaseArguments,
     answers="text",
 )
-NAMES_ONLY = Verifier(thorough=_here("names_only"), completion_of=_in_fence, answers="solution")
-BEGINS_WELL = Verifier(thorough=_here("begins_well"), completion_of=_ground_truth, answers="solution")
-MOODY = Verifier(thorough=_here("moody"), completion_of=_ground_truth, keeps_state=True)
+NAMES_ONLY = _in_worker("names_only", completion_of=_in_fence, answers="solution")
+BEGINS_WELL = _in_worker("begins_well", completion_of=_ground_truth, answers="solution")
+MOODY = _in_worker("moody", completion_of=_ground_truth)
 
 
 def last_number(completion: str, problem: PosedProblem) -> Verdict:
@@ -371,18 +377,18 @@ def unthinking(completion: str, problem: PosedProblem) -> Verdict:
     return _verdict(completion.strip() == problem.ground_truth)
 
 
-LAST_NUMBER = Verifier(thorough=_here("last_number"), completion_of=_ground_truth)
-FIRST_BOX = Verifier(thorough=_here("first_box"), completion_of=_boxed)
-SIXTY_TIMES = Verifier(thorough=_here("sixty_times"), completion_of=_ground_truth)
-PART_OF_IT = Verifier(thorough=_here("part_of_it"), completion_of=_ground_truth, answers="solution")
-NONE_IS_NONE = Verifier(thorough=_here("none_is_none"), completion_of=_ground_truth)
-CONSTANT = Verifier(thorough=_here("constant"))
+LAST_NUMBER = _in_worker("last_number", completion_of=_ground_truth)
+FIRST_BOX = _in_worker("first_box", completion_of=_boxed)
+SIXTY_TIMES = _in_worker("sixty_times", completion_of=_ground_truth)
+PART_OF_IT = _in_worker("part_of_it", completion_of=_ground_truth, answers="solution")
+NONE_IS_NONE = _in_worker("none_is_none", completion_of=_ground_truth)
+CONSTANT = _in_worker("constant")
 POINTS = Verifier(thorough=_here("points"))
 HANGS_ON_LONG = Verifier(thorough=_here("hangs_on_long"), completion_of=_ground_truth)
-FORMAT_PAYS = Verifier(
-    thorough=_here("format_pays"), completion_of=lambda problem: f"<answer>{problem.ground_truth}</answer>"
+FORMAT_PAYS = _in_worker(
+    "format_pays", completion_of=lambda problem: f"<answer>{problem.ground_truth}</answer>"
 )
-NEVER = Verifier(thorough=_here("never"))
-TAGGED_LETTER = Verifier(thorough=_here("tagged_letter"), answers="choice")
-OFFICIAL = Verifier(thorough=_here("official"), completion_of=lambda problem: f"#### {problem.ground_truth}")
-UNTHINKING = Verifier(thorough=_here("unthinking"), answers="text")
+NEVER = _in_worker("never")
+TAGGED_LETTER = _in_worker("tagged_letter", answers="choice")
+OFFICIAL = _in_worker("official", completion_of=lambda problem: f"#### {problem.ground_truth}")
+UNTHINKING = _in_worker("unthinking", answers="text")

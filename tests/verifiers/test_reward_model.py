@@ -1,4 +1,4 @@
-"""A reward model of a few thousand weights, built here."""
+"""Scores of a reward model: what is scored, in which batches, and what is refused."""
 
 import math
 from pathlib import Path
@@ -17,36 +17,15 @@ from stages.verifiers.catalog import Catalog
 from stages.verifiers.pool import VerifierPool
 from stages.verifiers.reward_model import RewardModel
 from stages.verifiers.submission import Submission
+from tests.reward_models import write_reward_model
 
 PROMPTS = ["What is 2 + 2?", "Name a city.", "Say yes."]
 COMPLETIONS = ["4", "Paris is a city, and a large one at that.", "yes, yes"]
 
 
-def _save(folder: Path, num_labels: int = 1, **tokenizer_changes: Any) -> Path:
-    tokenizer = build_tokenizer()
-    for name, value in tokenizer_changes.items():
-        setattr(tokenizer, name, value)
-    torch.manual_seed(3)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        num_key_value_heads=1,
-        head_dim=8,
-        num_labels=num_labels,
-        pad_token_id=build_tokenizer().pad_token_id,
-        initializer_range=0.5,
-    )
-    Qwen3ForSequenceClassification(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _save(tmp_path_factory.mktemp("reward") / "model")
+    return write_reward_model(tmp_path_factory.mktemp("reward") / "model")
 
 
 def _model(checkpoint: Path, **settings: Any) -> RewardModel:
@@ -137,18 +116,18 @@ def test_a_checkpoint_that_cannot_score_a_chat_is_refused(
     tmp_path: Path, num_labels: int, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(RecipeError):
-        _model(_save(tmp_path / "model", num_labels, **changes))("4", PosedProblem("2", ""))
+        _model(write_reward_model(tmp_path / "model", num_labels, **changes))("4", PosedProblem("2", ""))
 
 
 def test_a_language_model_without_a_trained_head_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    folder = _save(tmp_path / "model")
+    folder = write_reward_model(tmp_path / "model")
     Qwen3ForCausalLM(Qwen3Config.from_pretrained(checkpoint)).save_pretrained(folder)
     with pytest.raises(RecipeError, match="no weights for"):
         _model(folder)("4", PosedProblem("2", ""))
 
 
 def test_pickled_weights_are_not_read(checkpoint: Path, tmp_path: Path) -> None:
-    folder = _save(tmp_path / "model")
+    folder = write_reward_model(tmp_path / "model")
     torch.save(
         Qwen3ForSequenceClassification.from_pretrained(checkpoint).state_dict(), folder / "pytorch_model.bin"
     )
@@ -158,7 +137,7 @@ def test_pickled_weights_are_not_read(checkpoint: Path, tmp_path: Path) -> None:
 
 
 def test_weights_that_are_no_numbers_give_no_verdict(tmp_path: Path) -> None:
-    folder = _save(tmp_path / "model")
+    folder = write_reward_model(tmp_path / "model")
     network = Qwen3ForSequenceClassification.from_pretrained(folder)
     torch.nn.init.constant_(network.score.weight, math.nan)
     network.save_pretrained(folder)
