@@ -53,6 +53,10 @@ class StageError(BurnishError):
     """A stage could not do its work on the input it was given."""
 
 
+class LostProcessError(StageError):
+    """A stage's process was killed from outside; the same stage continues from its last checkpoint."""
+
+
 class EmptyResultError(StageError):
     """A stage that makes rows made none, such as pairs from nothing but ties."""
 
@@ -89,8 +93,20 @@ class PipelineError(BurnishError):
     """One or more stages of a run failed; the finished ones are kept."""
 
 
+class GateRefused(BurnishError):  # noqa: N818 - the gate did its work
+    """A gate did not find what it asks for: what follows does not run."""
+
+
 class WithdrawnError(BurnishError):
     """A model saw rows that were withdrawn."""
+
+
+class DamagedModelError(BurnishError):
+    """The files of a registered version are not those that its run made."""
+
+
+class PromotionError(BurnishError):
+    """The champion stays as it is: what was decided on has changed since, or by hand."""
 
 
 class Interrupted(BurnishError):  # noqa: N818 - nothing went wrong

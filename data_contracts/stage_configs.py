@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from data_contracts.audit_config import AuditConfig
+from data_contracts.gates import GateConfig
+from data_contracts.notify_config import Notify
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from data_contracts.vocabulary import Config, DType, Fraction, PositiveInt, Rows, Sampler, Seed
 
@@ -132,7 +134,7 @@ class RegisteredModelConfig(Config):
 
 
 StageConfig: TypeAlias = Annotated[
-    SFTConfig | DPOConfig | GRPOConfig | VerifyConfig | PairsConfig | SelectConfig | AuditConfig,
+    SFTConfig | DPOConfig | GRPOConfig | VerifyConfig | PairsConfig | SelectConfig | AuditConfig | GateConfig,
     Field(discriminator="kind"),
 ]
 AnyConfig: TypeAlias = Annotated[
@@ -143,6 +145,7 @@ AnyConfig: TypeAlias = Annotated[
     | PairsConfig
     | SelectConfig
     | AuditConfig
+    | GateConfig
     | BaseModelConfig
     | RegisteredModelConfig,
     Field(discriminator="kind"),
@@ -184,3 +187,6 @@ class RunSettings(Config):
 
     keep_checkpoints: PositiveInt = 2
     """The newest, until the stage is finished."""
+
+    notify: Notify | None = None
+    """Who is told how a run ended."""

@@ -32,11 +32,12 @@ _CODE = {
     "pairs": "stages.pairs",
     "select": "stages.select",
     "audit": "stages.audit",
+    "gate": "stages.gate",
 }
 JUDGING = frozenset({"verify", "audit", "grpo"})
 """Kinds whose result verifiers decide."""
 
-_NOT_THE_CONFIGS = {"start", "rows", "compare_with", "path", "version", "reference", "seed"}
+_NOT_THE_CONFIGS = {"start", "rows", "compare_with", "against", "path", "version", "reference", "seed"}
 """Fields that stand elsewhere in an identity: as parents, as sources, as the seed."""
 
 _PARENTS = ("start", "base", "rows", "compare_with")

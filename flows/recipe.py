@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from data_contracts.gates import CHAMPION, START, GateConfig, GateQuestions, metric_of
 from data_contracts.model_verifiers import JudgeSettings, RewardModelSettings
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import (
@@ -115,6 +116,9 @@ class Recipe(Config):
     """Verifiers that the recipe adds: your own, as `package.module:RECORD` or `file.py:RECORD` relative to the
     recipe's folder; or a model that is asked, `{kind: reward_model, …}` or `{kind: judge, …}`."""
 
+    promotion: GateQuestions | None = None
+    """What a model has to show against the champion before it is promoted."""
+
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
@@ -126,17 +130,50 @@ class Recipe(Config):
             for source in dataset.rows:
                 self._require_known(f"datasets.{name}.rows", source, list(self.datasets))
         models = ["base", *(n for n, s in self.stages.items() if s.kind in MODEL_KINDS)]
-        tables = [*self.datasets, *(n for n, s in self.stages.items() if s.kind not in MODEL_KINDS)]
+        tables = [
+            *self.datasets,
+            *(n for n, s in self.stages.items() if s.kind not in (*MODEL_KINDS, "gate")),
+        ]
         for name, stage in self.stages.items():
             start: str | None = getattr(stage, "start", None)
             if start is not None and not is_registered(start):
                 self._require_known(f"stages.{name}.start", start, models)
+            if isinstance(stage, GateConfig):
+                self._require_comparable(name, stage, models)
+                self._require_samples(f"stages.{name}", stage)
+                continue
             for source in stage.rows:
                 self._require_known(f"stages.{name}.rows", source, tables)
         if self.evaluate:
             for source in self.evaluate.rows:
                 self._require_known("evaluate.rows", source, tables)
+        if self.promotion:
+            self._require_samples("promotion", self.promotion)
         return self
+
+    def _require_comparable(self, name: str, gate: GateConfig, models: Sequence[str]) -> None:
+        if self.evaluate is None:
+            raise ValueError(
+                f"stages.{name} judges by the recipe's evaluation, and there is no evaluate section; "
+                "add evaluate: {rows: [HELD_OUT], samples: 4}"
+            )
+        if gate.against not in (START, CHAMPION) and not is_registered(gate.against):
+            self._require_known(f"stages.{name}.against", gate.against, [START, CHAMPION, *models])
+        has_no_start = gate.start == "base" or is_registered(gate.start)
+        if gate.against == gate.start or (has_no_start and gate.against == START):
+            raise ValueError(
+                f"stages.{name} compares {gate.start} with itself or with nothing; change against"
+            )
+
+    def _require_samples(self, place: str, questions: GateQuestions) -> None:
+        samples = self.evaluate.samples if self.evaluate else None
+        for metric in questions.metrics:
+            _, _, k = metric_of(metric)[0].partition("@")
+            if k and samples is not None and int(k) > samples:
+                raise ValueError(
+                    f"{place} asks for {metric}, and evaluate.samples is {samples}; "
+                    "draw more samples or ask for a smaller K"
+                )
 
     @model_validator(mode="after")
     def _adapters_are_merged_or_continued(self) -> Self:

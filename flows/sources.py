@@ -20,6 +20,9 @@ class Sources:
     find_version: Callable[[str, int], Execution]
     """The execution that made this version of a dataset or a registered model. Raises NotFoundError."""
 
+    champion: Callable[[str], int | None]
+    """The version of a registered model that was promoted last."""
+
     withdrawn: Withdrawn
     """What was withdrawn from a dataset with this identity."""
 

@@ -7,6 +7,7 @@ from data_contracts.jobs import StageJob, StageResult
 from stages.audit import audit_problems
 from stages.base_model import make_base
 from stages.dpo import train_dpo
+from stages.gate import gate
 from stages.grpo import train_grpo
 from stages.pairs import make_pairs
 from stages.select import select_problems
@@ -22,4 +23,5 @@ STAGES: dict[str, Callable[[StageJob, Any], StageResult]] = {
     "pairs": make_pairs,
     "select": select_problems,
     "audit": audit_problems,
+    "gate": gate,
 }

@@ -15,7 +15,7 @@ from data_contracts.jobs import StageJob, StageResult
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import PairsConfig
 from stages.mixed_rows import repeat_by_weight
-from stages.verify import write_rows
+from stages.written_rows import write_rows
 
 Row = dict[str, Any]
 

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from data_contracts.errors import EmptyResultError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.stage_configs import SelectConfig
-from stages.verify import ROLLOUT_SCHEMA, write_rows
+from stages.verify import ROLLOUT_SCHEMA
+from stages.written_rows import write_rows
 
 _PROBLEM_COLUMNS = ["problem_id", "prompt", "ground_truth", "verifier", "arguments", "source"]
 _SCHEMA = pa.schema([*(ROLLOUT_SCHEMA.field(name) for name in _PROBLEM_COLUMNS), ("pass_rate", pa.float64())])

@@ -27,6 +27,7 @@ from stages.sampling import Sample, sample_completions, sample_with_vllm
 from stages.verdicts import VerdictCounter
 from stages.verifiers.pool import shared_pool
 from stages.verifiers.submission import submission
+from stages.written_rows import write_rows
 
 Row = dict[str, Any]
 
@@ -90,13 +91,6 @@ def verify_model(job: StageJob, config: VerifyConfig) -> StageResult:
     }
     table = pa.Table.from_pylist(rollouts, schema=ROLLOUT_SCHEMA)
     return write_rows(job, table, metrics, counter.notes())
-
-
-def write_rows(job: StageJob, table: pa.Table, metrics: dict[str, float], notes: list[str]) -> StageResult:
-    """Write a stage's output rows for the warehouse to publish."""
-    job.output_dir.mkdir(parents=True)
-    pq.write_table(table, job.output_dir / "rows.parquet")  # pyright: ignore[reportUnknownMemberType]
-    return StageResult(output="rows", fingerprint="", metrics=metrics, notes=tuple(notes))
 
 
 def summarise(rollouts: Sequence[Row], samples: int) -> dict[str, float]:

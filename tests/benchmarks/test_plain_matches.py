@@ -24,7 +24,7 @@ from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, PairsConfig, SamplingConfig, SelectConfig, VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from data_contracts.verdict import PosedProblem
-from flows.nodes import make_nodes
+from flows.graph import make_nodes
 from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, read_recipe
 from stages import comparison, dpo, grpo

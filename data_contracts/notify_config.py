@@ -1,0 +1,38 @@
+"""Who is told how runs end: `run: {notify: …}` of a recipe. Part of no identity.
+
+An address may hold a token, and a recipe is written to the ledger, to MLflow and to Prefect. So a recipe only says
+where the address is found when something is to be sent: in an environment variable, or in a file.
+"""
+
+from typing import Annotated, Literal, Self, TypeAlias
+
+from pydantic import Field, StringConstraints, model_validator
+
+from data_contracts.vocabulary import Config
+
+Event: TypeAlias = Literal["failure", "refusal", "promotion", "success"]
+
+Secret: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+"""`env:NAME` or `file:/absolute/path`: where a secret is, never the secret itself."""
+
+
+class Notify(Config):
+    """Who is told, and of what."""
+
+    webhook: Secret | None = None
+    """An http(s) address that takes a POST of the message as JSON. Its `text` is what Slack and Mattermost show."""
+
+    email: Secret | None = None
+    """An apprise address, such as `mailtos://user:password@smtp.example.org?to=team@example.org`."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """A program and its arguments, run without a shell. It reads the message as JSON from its standard input."""
+
+    on: tuple[Event, ...] = ("failure", "refusal", "promotion")
+    """A run failed or was lost, a gate refused, a model became champion; and `success`, every other end."""
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> Self:
+        if self.webhook is None and self.email is None and self.command is None:
+            raise ValueError("notify needs a webhook, an email or a command")
+        return self
