@@ -16,37 +16,8 @@ from typing import Any
 
 from data_contracts.errors import HomeError
 from infra import records as states
+from infra.ledger_schema import SCHEMA
 from infra.records import RUNNING, WAITING, Decision, Execution, Input, Run, RunStage, Withdrawal
-
-_SCHEMA = """
-create table if not exists runs (
-    run_id text primary key, recipe text not null, document text not null, state text not null,
-    started real not null, ended real, pid integer not null, pid_started real not null,
-    flow_run_id text, mlflow_run_id text, summary text);
-create table if not exists run_stages (
-    run_id text not null, stage text not null, kind text not null, key text not null, state text not null,
-    started real, ended real, detail text not null default '',
-    primary key (run_id, stage));
-create table if not exists executions (
-    execution_id integer primary key, run_id text not null, pipeline text not null, stage text not null,
-    kind text not null, key text not null, input_key text not null, identity text not null,
-    inputs text not null, output text not null, fingerprint text not null, name text not null, version integer not null,
-    result text not null, environment text not null, seconds real not null, ended real not null);
-create index if not exists executions_by_key on executions (key);
-create index if not exists executions_by_input_key on executions (input_key);
-create index if not exists executions_by_stage on executions (pipeline, stage);
-create table if not exists decisions (
-    decision_id integer primary key, made real not null, kind text not null, model text not null,
-    from_version integer, to_version integer, actor text not null, reason text not null, evidence text not null);
-create table if not exists withdrawals (
-    withdrawal_id integer primary key, made real not null, scope text not null, source text,
-    row_hashes blob not null, actor text not null, reason text not null, untouched text not null,
-    models text not null, undoes integer);
-create table if not exists code_parts (fingerprint text primary key, parts text not null);
-create table if not exists file_facts (
-    path text not null, what text not null, size integer not null, mtime_ns integer not null,
-    inode integer not null, fact text not null, primary key (path, what));
-"""
 
 _DOCUMENTS = (
     *("document", "summary", "identity", "inputs", "result", "environment", "evidence"),
@@ -62,7 +33,7 @@ class Ledger:
         self._path = path
         self._local = threading.local()
         try:
-            self._connection().executescript(_SCHEMA)
+            self._connection().executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             raise HomeError(
                 f"The ledger {path} cannot be used: {error}.",
@@ -151,6 +122,14 @@ class Ledger:
 
     def find_by_output(self, name: str, version: int) -> list[Execution]:
         return self._executions("name = ? and version = ?", [name, version])
+
+    def find_by_kind(self, kind: str) -> list[Execution]:
+        """Newest first."""
+        return self._executions("kind = ?", [kind])
+
+    def find_by_input(self, kind: str, fingerprint: str) -> list[Execution]:
+        """Executions of a kind that were given this content, newest first."""
+        return self._executions("kind = ? and instr(inputs, ?) > 0", [kind, f'"{fingerprint}"'])
 
     def executions(self) -> list[Execution]:
         """All of them, newest first."""

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 RUNNING, DONE, REUSED, FAILED = "running", "done", "reused", "failed"
 SKIPPED, INTERRUPTED, WAITING = "skipped", "interrupted", "waiting"
+REFUSED = "refused"
+"""Of a gate that did not find what it asks for, and of a run that ended there."""
 
 
 Role = Literal["start", "base", "rows", "compare"]
@@ -103,6 +105,11 @@ class Decision:
     actor: str
     reason: str
     evidence: dict[str, Any]
+
+
+PROMOTE, ROLLBACK, BY_HAND = "promote", "rollback", "by hand"
+MOVES = (PROMOTE, ROLLBACK, BY_HAND)
+"""Kinds of decisions that made a version the champion of its model."""
 
 
 @dataclass(frozen=True, slots=True)

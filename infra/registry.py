@@ -6,7 +6,6 @@ any instant. Importing this module imports MLflow (2 s), so callers import it la
 # MLflow's entities have no annotations.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import difflib
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,10 +22,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from data_contracts.errors import NotFoundError
-from infra.logged_models import link_version, log_model, require_copies
+from infra.known_names import require_known
+from infra.logged_models import fetched_directory, link_version, log_model, require_copies
 from infra.mlflow_database import connect
 from infra.mlflow_datasets import UsedDataset, dataset_input
-from infra.mlflow_names import metric_name, parameter_text, tags_equal
+from infra.mlflow_names import FETCHED, metric_name, parameter_text, tags_equal
 from infra.published_files import content_hash, publishable_files
 
 RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "prefect", "mlflow", "duckdb")
@@ -57,6 +57,7 @@ class ModelRegistry:
     def __init__(self, tracking_uri: str, artifact_root: Path) -> None:
         self._client = connect(tracking_uri, artifact_root)
         self._artifact_root = artifact_root
+        self._is_server = tracking_uri.startswith("http")
 
     def start_pipeline_run(self, pipeline: str, run_id: str, recipe_yaml: str) -> str:
         """The MLflow run of our run `run_id`; a retry gets the same one back, running again."""
@@ -143,6 +144,9 @@ class ModelRegistry:
         """The Hugging Face directory of `name@alias`, `name/version` or `name` (newest), to be read only."""
         name, version = self._resolve(reference.removeprefix("models:/"))
         try:
+            if self._is_server:
+                found = self._client.get_model_version(name, version)
+                return fetched_directory(self._client, found, self._artifact_root / FETCHED)
             directory = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
         except (OSError, MlflowException) as error:
             raise NotFoundError(
@@ -165,28 +169,28 @@ class ModelRegistry:
         return True
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        _require_known("version", str(version), self._version_numbers(name), of=name)
+        require_known("version", str(version), self._version_numbers(name), of=name)
         self._client.set_registered_model_alias(name, alias, str(version))
 
     def aliases(self, name: str) -> dict[str, int]:
         models = self._models()
-        _require_known("model", name, models)
+        require_known("model", name, models)
         return {alias: int(version) for alias, version in models[name].aliases.items()}
 
     def _resolve(self, reference: str) -> tuple[str, str]:
         if "@" in reference:
             name, alias = reference.split("@", 1)
             aliases = self.aliases(name)
-            _require_known("alias", alias, aliases, of=name)
+            require_known("alias", alias, aliases, of=name)
             return name, str(aliases[alias])
         name, _, version = reference.partition("/")
         numbers = self._version_numbers(name)
         wanted = version or max(numbers, key=int, default="1")
-        _require_known("version", wanted, numbers, of=name)
+        require_known("version", wanted, numbers, of=name)
         return name, wanted
 
     def _version_numbers(self, name: str) -> list[str]:
-        _require_known("model", name, self._models())
+        require_known("model", name, self._models())
         return [str(version.version) for version in self._versions(f"name = '{name}'")]
 
     def _models(self) -> dict[str, RegisteredModel]:
@@ -209,7 +213,9 @@ class ModelRegistry:
         with self._lock():
             experiment = self._client.get_experiment_by_name(pipeline)
             if experiment is None:
-                return self._client.create_experiment(pipeline, str(self._artifact_root / pipeline))
+                # A server knows where its artifacts are.
+                place = None if self._is_server else str(self._artifact_root / pipeline)
+                return self._client.create_experiment(pipeline, place)
             if experiment.lifecycle_stage == LifecycleStage.DELETED:  # by a click in MLflow's page
                 self._client.restore_experiment(experiment.experiment_id)
         return experiment.experiment_id
@@ -233,16 +239,3 @@ def _registered_version(version: ModelVersion, model: RegisteredModel) -> Regist
 def _make_again(name: str) -> str:
     pipeline, _, stage = name.partition(".")
     return f"`burnish run` of the recipe {pipeline} with --force {stage} makes them again."
-
-
-def _require_known(kind: str, name: str, known: Iterable[str], *, of: str = "") -> None:
-    """Refuse a name nothing answers to, with the names there are and the nearest one."""
-    names = list(known)
-    if name in names:
-        return
-    nearest = difflib.get_close_matches(name, names, n=1)
-    raise NotFoundError(
-        f"There is no {kind} {name!r}" + (f" of {of}." if of else "."),
-        f"one of {', '.join(names)}" if names else "none has been registered yet",
-        f"Did you mean {nearest[0]!r}?" if nearest else "",
-    )

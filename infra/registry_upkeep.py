@@ -5,6 +5,7 @@ Looking changes nothing in MLflow. Importing this module imports MLflow (2 s), s
 # MLflow's entities have no annotations.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +21,16 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from infra.home import Home
+from infra.logged_models import fetch_files
 from infra.mlflow_database import connect
 from infra.published_files import PUBLISHED_SUFFIXES
 from infra.registry import ModelRegistry, RegisteredVersion
 
 PLACEHOLDER = "placeholder"
 """The stage key of a version that only takes up a number, until the next one is made."""
+
+_NOWHERE = "placeholder://burnish/nowhere"
+"""The source of such a version; a server takes no path of this machine for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class RegistryUpkeep:
     def __init__(self, home: Home) -> None:
         self._client: MlflowClient = connect(home.mlflow_uri, home.mlflow_artifacts_dir)
         self._lock = FileLock(home.mlflow_artifacts_dir / ".registry.lock")
+        self._fetched = home.fetched_models_dir
         self.registry = ModelRegistry(home.mlflow_uri, home.mlflow_artifacts_dir)
 
     def versions(self) -> dict[tuple[str, int], RegisteredVersion]:
@@ -80,7 +86,7 @@ class RegistryUpkeep:
         if not repository.list_artifacts():
             return False
         target.mkdir()
-        repository.download_artifacts("", str(target))
+        fetch_files(repository, target)
         return True
 
     def num_bytes(self, name: str, version: int) -> int:
@@ -88,7 +94,7 @@ class RegistryUpkeep:
         model = self._model(name, version)
         return _size_below(get_artifact_repository(model.artifact_location), None) if model else 0
 
-    def number_next(self, name: str, version: int, source: Path) -> None:
+    def number_next(self, name: str, version: int) -> None:
         """Let the next version of `name` be `version` if that number is still to come.
 
         MLflow counts up and gives no number twice, so the numbers below are taken up and let go.
@@ -102,7 +108,7 @@ class RegistryUpkeep:
             number = max(known, default=0)
             while number < version - 1:
                 made = self._client.create_model_version(
-                    name, str(source), tags={"burnish.stage_key": PLACEHOLDER}
+                    name, _NOWHERE, tags={"burnish.stage_key": PLACEHOLDER}
                 )
                 number = int(made.version)
                 self._client.delete_model_version(name, str(number))
@@ -120,6 +126,7 @@ class RegistryUpkeep:
         self._client.delete_model_version(name, str(version))
         if not is_shared:
             self._client.delete_logged_model(model.model_id)
+            shutil.rmtree(self._fetched / model.model_id, ignore_errors=True)
 
     def _model(self, name: str, version: int) -> LoggedModel | None:
         try:

@@ -12,12 +12,16 @@ from pydantic import ValidationError
 
 from data_contracts.errors import BurnishError, RecipeError
 from flows.cli import (
+    champion_commands,
+    deploying,
     doctor_commands,
+    export_commands,
     lineage_commands,
     live_commands,
     look,
     model_commands,
     past_commands,
+    promotion_commands,
     recipe_commands,
     rerun_commands,
     run_commands,
@@ -66,11 +70,17 @@ for group, commands in {
     ),
     "Models": (
         model_commands.models,
-        model_commands.promote,
+        promotion_commands.promote,
+        promotion_commands.rollback,
+        champion_commands.champion,
+        champion_commands.history,
+        champion_commands.why,
         model_commands.chat,
+        export_commands.card,
+        export_commands.export,
         lineage_commands.lineage,
     ),
-    "Serve": (serving.ui, serving.serve),
+    "Serve": (serving.ui, serving.serve, deploying.deploy),
     "Home": (doctor_commands.doctor, doctor_commands.gc),
 }.items():
     for command in commands:

@@ -163,12 +163,18 @@ def _flag(context: DataContext, models: "list[str] | tuple[str, ...]") -> None:
     if not models:
         return
     from flows.lineage.withdrawal import flag_models
+    from flows.promoting.candidates import find_execution
+    from flows.promoting.describing import describe
 
     registry = _registry(context)
     for lost in flag_models(context.ledger, registry, models):
         context.console.print(
             f"MLflow has lost {lost}: it is flagged in the ledger alone.", highlight=False, markup=False
         )
+    versions = [model.rpartition("/") for model in models]
+    made = [find_execution(context.ledger, name, int(number)) for name, _, number in versions]
+    for untold in describe(context.home, context.ledger, made):
+        plain_console().print(untold, soft_wrap=True)
     for version in registry.list_models():
         if f"{version.name}/{version.version}" in models and version.aliases:
             aliases = ", ".join(version.aliases)

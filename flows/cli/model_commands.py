@@ -1,4 +1,4 @@
-"""`burnish models`, `promote` and `chat`."""
+"""`burnish models` and `chat`."""
 
 import os
 from typing import TYPE_CHECKING, Annotated
@@ -28,15 +28,23 @@ def models(
         burnish models
         burnish models tiny --json
     """
-    context = _open()
-    from flows.promotion import accuracy_of
+    context = open_models()
+    registry = open_registry(context)
+    from flows.promoting.aliases import look
+    from flows.promoting.evaluations import accuracy_of
+    from infra.registry_aliases import RegistryAliases
 
     found = [
         version
-        for version in _registry(context).list_models()
+        for version in registry.list_models()
         if pipeline is None or version.name.startswith(f"{pipeline}.")
     ]
     accuracies = {(v.name, v.version): accuracy_of(context.ledger, v.name, v.version) for v in found}
+    aliases = RegistryAliases(context.home)
+    by_hand = {
+        name: [str(each) for each in look(context.ledger, aliases, name).by_hand]
+        for name in sorted({v.name for v in found})
+    }
     if json:
         print_json(
             [
@@ -48,6 +56,7 @@ def models(
                     "accuracy": accuracies[v.name, v.version],
                     "created_at": v.created_at.isoformat(),
                     "tags": dict(v.tags),
+                    "by_hand": by_hand[v.name],
                 }
                 for v in found
             ]
@@ -62,46 +71,13 @@ def models(
             f"{v.name}/{v.version}",
             ", ".join(v.aliases),
             "" if accuracy is None else f"{accuracy:.1%}",
-            v.tags.get("burnish.start", ""),
-            v.tags.get("burnish.datasets", ""),
+            plain_text(v.tags.get("burnish.start", "")),
+            plain_text(v.tags.get("burnish.datasets", "")),
             v.created_at.astimezone().strftime("%Y-%m-%d %H:%M"),
         )
     context.console.print(table)
-
-
-def promote(
-    model: Annotated[str, Parameter(help="A pipeline (its last model), a model, or `model/version`.")],
-    *,
-    reason: Annotated[str, Parameter(help="Why; kept in the ledger.")] = "",
-    json: Json = False,
-) -> None:
-    """Make a version the champion. The one before stays reachable as `previous`.
-
-    For example:
-
-        burnish promote tiny
-        burnish promote tiny.dpo/2 --reason "shorter answers"
-        burnish chat tiny.grpo@champion
-    """
-    context = _open()
-    from flows.promotion import promote_version
-
-    promotion = promote_version(context.ledger, _registry(context), context.home, model, reason)
-    if json:
-        print_json(promotion.model_dump(mode="json"))
-        return
-    before = f" (before: version {promotion.previous})" if promotion.previous is not None else ""
-    if promotion.was_champion:
-        context.console.print(f"{promotion.model}/{promotion.version} is the champion already.")
-    else:
-        context.console.print(
-            f"{promotion.model}/{promotion.version} is the champion{before}.", highlight=False
-        )
-    if promotion.accuracy is None:
-        context.console.print("Nothing verified it: its recipe has no evaluate section.", highlight=False)
-    context.console.print(
-        f"Load it with transformers from models:/{promotion.model}@champion", highlight=False
-    )
+    for told in [each for sentences in by_hand.values() for each in sentences]:
+        context.console.print(plain_text(told), soft_wrap=True)
 
 
 def chat(
@@ -118,8 +94,8 @@ def chat(
         burnish chat tiny.grpo --prompt 347+285
         burnish chat tiny.grpo@champion --temperature 1
     """
-    context = _open()
-    directory = _registry(context).model_directory(model)
+    context = open_models()
+    directory = open_registry(context).model_directory(model)
     with Console(stderr=True).status(f"Loading {model}…"):
         from stages.chat import Conversation
 
@@ -137,14 +113,14 @@ def chat(
         context.console.print(plain_text(conversation.reply(line)))
 
 
-def _open() -> Context:
+def open_models() -> Context:
     """The context, and the environment MLflow must find when it is imported, or it begins to phone home."""
     context = open_context()
     os.environ.update(run_environment(context.home, os.environ, needs_hub=False))
     return context
 
 
-def _registry(context: Context) -> "ModelRegistry":
+def open_registry(context: Context) -> "ModelRegistry":
     with Console(stderr=True).status("Opening MLflow…"):
         from infra.registry import ModelRegistry
 

@@ -41,6 +41,9 @@ Strict = Annotated[
     bool,
     Parameter(negative=(), help="Run again what other library versions or other hardware made."),
 ]
+Override = Annotated[
+    str | None, Parameter(help="Why to go on where a gate refuses; kept in the ledger.", show_default=False)
+]
 Json = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print one JSON document instead of tables.")
 ]
@@ -53,6 +56,7 @@ def run(
     force: Force = None,
     until: Until = None,
     strict: Strict = False,
+    override: Override = None,
     json: Json = False,
 ) -> None:
     """Run a recipe; what is stored already is reused.
@@ -65,11 +69,11 @@ def run(
         burnish run my.yaml --force grpo
 
     Ctrl-C stops the running stages with a checkpoint; the same command continues. The last line says
-    where to look next. Exit code 0 done, 1 a stage failed, 2 the recipe or its data, 130 interrupted.
+    where to look next. Exit code 0 done, 1 a stage failed or a gate refused, 2 the recipe or its data, 130 interrupted.
     """
     context = open_context()
     wanted = read_recipe(find_recipe(recipe), set_ or [])
-    wishes = Wishes(frozenset(force or ()), until, strict)
+    wishes = Wishes(frozenset(force or ()), until, strict, override)
     summary = run_here(context.home, wanted, wishes, Terminal(context, quiet=json))
     if json:
         print_json(summary.model_dump(mode="json"))

@@ -1,19 +1,35 @@
 """`burnish ui` and `burnish serve`: this home's own servers, and recipes on a schedule."""
 
+import contextlib
+import functools
 import os
 import signal
 import threading
+from collections.abc import Generator
+from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from data_contracts.errors import RecipeError
+from data_contracts.errors import RecipeError, ServerError
 from flows.cli.context import Context, open_context, print_json
-from flows.cli.run_commands import Json, Overrides, RecipeName
-from flows.recipe_files import find_recipe, read_recipe
+from flows.cli.deploying import (
+    POOL,
+    Cron,
+    Interval,
+    Notify,
+    Pool,
+    Promote,
+    Timezone,
+    answering,
+    read_deployed,
+    show_deployed,
+)
+from flows.cli.run_commands import Json, Overrides
 from infra.environment import run_environment
 from infra.servers import Servers, start_servers, stop_servers
+from infra.settings import mlflow_server, prefect_server
 
 
 def ui(
@@ -26,7 +42,8 @@ def ui(
 ) -> None:
     """Start Prefect's and MLflow's web pages for this home, on loopback, and print their addresses.
 
-    Runs started while they are up appear in them live. Ctrl-C stops them.
+    Runs started while they are up appear in them live. Ctrl-C stops them. Where MLFLOW_TRACKING_URI and
+    PREFECT_API_URL name a team's servers, their addresses are printed and nothing is started.
 
     For example:
 
@@ -39,53 +56,100 @@ def ui(
         stop_servers(context.home.path)
         context.console.print("Stopped.")
         return
-    servers = _start(context, prefect_port, mlflow_port)
+    given = _team_servers()
+    prefect, mlflow = given or _pages(_start(context, prefect_port, mlflow_port))
     if json:
-        print_json({"prefect": servers.prefect.url, "mlflow": servers.mlflow.url})
+        print_json({"prefect": prefect, "mlflow": mlflow})
     else:
-        context.console.print(
-            f"Prefect  {servers.prefect.url}\nMLflow   {servers.mlflow.url}", highlight=False
-        )
-    if detach:
+        context.console.print(f"Prefect  {prefect}\nMLflow   {mlflow}", highlight=False)
+    if given or detach:
         return
     context.console.print("Ctrl-C stops both.")
     _wait_for_interrupt()
     stop_servers(context.home.path)
 
 
+def _pages(servers: Servers) -> tuple[str, str]:
+    return servers.prefect.url, servers.mlflow.url
+
+
+def _team_servers() -> tuple[str, str] | None:
+    """The pages of the Prefect and MLflow servers that the environment names; None where this home has its own."""
+    prefect, mlflow = prefect_server(os.environ), mlflow_server(os.environ)
+    if mlflow is None:
+        return None
+    if prefect is None:
+        raise ServerError(
+            f"MLFLOW_TRACKING_URI names the server {mlflow}, and PREFECT_API_URL names none.",
+            "both, or neither: this home starts its own servers together",
+            "Set PREFECT_API_URL too, or unset MLFLOW_TRACKING_URI.",
+        )
+    return prefect.removesuffix("/api"), mlflow
+
+
 def serve(
-    recipe: RecipeName,
-    *,
-    cron: Annotated[str | None, Parameter(help='When, as in "0 2 * * *": every night at two.')] = None,
-    interval: Annotated[int | None, Parameter(help="Every so many seconds.")] = None,
-    timezone: Annotated[str, Parameter(help="Of the cron expression.")] = "UTC",
+    *recipes: Annotated[str, Parameter(help="Recipes to put on the schedule while this runs.")],
+    cron: Cron = None,
+    interval: Interval = None,
+    timezone: Timezone = "UTC",
+    pool: Pool = POOL,
+    promote: Promote = None,
+    notify: Notify = None,
     set_: Overrides = None,
 ) -> None:
-    """Run a recipe on a schedule, through Prefect. Ends with Ctrl-C; the schedule stays with the process.
+    """Run recipes on a schedule: scheduler and worker for one machine. Ctrl-C ends it.
 
-    A run in which nothing changed trains nothing. Starts this home's servers if they are not up.
+    Without a recipe it takes the runs of what `burnish deploy` put into the work pool. With recipes it deploys
+    them first, and pauses them when it ends. It starts this home's servers if they are not up, and ends those
+    again. Ctrl-C stops a run at work with a checkpoint, and the next one continues there.
+
+    A run in which nothing changed trains nothing; see `burnish deploy --help` for what else there is to know.
 
     For example:
 
+        burnish serve
         burnish serve tiny --cron "0 2 * * *"
-        burnish serve my.yaml --interval 3600
+        burnish serve tiny my.yaml --interval 3600 --promote if-better
     """
-    if (cron is None) == (interval is None):
-        raise RecipeError(
-            "No schedule was given." if cron is None else "Two schedules were given.", "--cron or --interval"
-        )
+    if not recipes and (cron or interval or set_ or notify or promote):
+        raise RecipeError("There is no recipe to put on a schedule.", "`burnish serve RECIPE --cron …`")
     context = open_context()
-    wanted = read_recipe(find_recipe(recipe), set_ or [])
-    servers = _start(context, None, None)
-    needs_hub = wanted.base.model is not None or any(d.hub for d in wanted.datasets.values())
-    os.environ.update(run_environment(context.home, os.environ, needs_hub=needs_hub, prefect_console="INFO"))
-    context.console.print(
-        f"Serving {wanted.name}: {cron or f'every {interval} s'} ({timezone}). Runs: {servers.prefect.url}",
-        highlight=False,
-    )
-    from flows.schedule import serve_recipe
+    wanted = [read_deployed(recipe, set_, notify) for recipe in recipes]
+    os.environ.update(run_environment(context.home, os.environ, needs_hub=True, prefect_console="INFO"))
+    from flows import schedule
+    from flows.worker import work
 
-    serve_recipe(wanted, cron, interval, timezone)
+    times = [schedule.read_schedule(cron, interval, timezone) for _ in wanted]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(context.home.lock("serve", holder="burnish serve", timeout_seconds=0))
+        server = stack.enter_context(_server(context))
+        stack.enter_context(schedule.joined(server))
+        if schedule.pool_type(pool) != schedule.PROCESS:
+            raise RecipeError(f"The work pool {pool} needs a worker of its own kind.", "a process pool")
+        for each, when in zip(wanted, times, strict=True):
+            as_wanted = schedule.Wanted(each.name, pool, when, promote)
+            deployed = schedule.deploy(context.home, each, as_wanted, datetime.now(UTC))
+            stack.enter_context(schedule.paused_at_end(deployed))
+            show_deployed(context, deployed, timezone)
+        page = server.rstrip("/").removesuffix("/api")
+        names = ", ".join(schedule.deployments_of(pool)) or "no deployment yet"
+        say = functools.partial(context.console.print, highlight=False, markup=False)
+        say(f"Serving work pool {pool} ({names}). Ctrl-C ends it. Runs: {page}")
+        work(pool, say)
+
+
+@contextlib.contextmanager
+def _server(context: Context) -> Generator[str]:
+    """Prefect's: the environment's, or this home's own, ended again with MLflow's if they were started here."""
+    home = context.home.path
+    if given := os.environ.get("PREFECT_API_URL"):
+        yield answering(given)
+        return
+    servers = _start(context, None, None)
+    try:
+        yield servers.prefect_api_url
+    finally:
+        stop_servers(home)
 
 
 def _start(context: Context, prefect_port: int | None, mlflow_port: int | None) -> Servers:

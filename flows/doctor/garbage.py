@@ -28,7 +28,7 @@ from flows.doctor.needed import (
 )
 from flows.doctor.orphans import require_whole, unnamed_versions
 from flows.estimates import bytes_on_disk
-from flows.plan import output_path
+from flows.stored import output_path
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.liveness import held_locks, live_runs, remove_unless
@@ -209,7 +209,7 @@ def _shown(folder: Path) -> list[Path]:
 
 
 def _open_upkeep(home: Home) -> "RegistryUpkeep | None":
-    if not home.mlflow_path.is_file():
+    if not home.has_mlflow:
         return None
     from infra.registry_upkeep import RegistryUpkeep
 

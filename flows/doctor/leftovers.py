@@ -31,7 +31,7 @@ def examine_leftovers(patient: Patient) -> list[Finding]:
 
 
 def _temporary_files(home: Home) -> list[Finding]:
-    folders = [*home.directories, home.path / "locks"]
+    folders = [*home.directories, home.fetched_models_dir, home.path / "locks"]
     files = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     found = [path for path in files if is_abandoned(path)]
     findings = [

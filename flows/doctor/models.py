@@ -6,7 +6,7 @@ from safetensors import SafetensorError, safe_open
 
 from flows.doctor.findings import Finding, Patient, unless_a_run_is_live
 from flows.doctor.needed import let_go, model_executions
-from flows.plan import has_output, output_path
+from flows.stored import has_output, output_path
 from infra.being_written import path_to_write
 from infra.home import Home
 from infra.ledger import Ledger
@@ -73,7 +73,7 @@ def _damaged(patient: Patient, execution: Execution, damage: str) -> Finding:
 def _restore(home: Home, ledger: Ledger, execution: Execution) -> str:
     """Put MLflow's copy in the place of a damaged directory, once it is proven to be the model."""
     again = f"`burnish run {execution.pipeline} --force {execution.stage}` makes it again"
-    if not home.mlflow_path.is_file():
+    if not home.has_mlflow:
         return f"left: MLflow has no copy; {again}"
     from infra.registry_upkeep import RegistryUpkeep
 

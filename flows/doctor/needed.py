@@ -7,7 +7,7 @@ recipe used or made. What `gc` was told to let go is noted in the ledger as a de
 from collections.abc import Iterable, Mapping
 
 from infra.ledger import Ledger
-from infra.records import Decision, Execution, Run
+from infra.records import MOVES, Decision, Execution, Run
 
 RELEASE = "release"
 """The kind of the decision to let a model version go."""
@@ -74,7 +74,7 @@ def needed_models(
 
 def promotions(ledger: Ledger) -> list[Decision]:
     """Decisions that made a version the champion, newest first."""
-    return [each for each in ledger.decisions() if each.to_version is not None and each.kind == "promote"]
+    return [each for each in ledger.decisions() if each.to_version is not None and each.kind in MOVES]
 
 
 def newest_runs(ledger: Ledger, keep_last: int) -> list[Run]:

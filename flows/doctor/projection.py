@@ -1,19 +1,20 @@
 """MLflow against the ledger, whose projection it is: versions, their files, runs and aliases."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from flows.doctor.findings import DONE, Finding, Patient, quietly, with_lock
-from flows.doctor.needed import Version, current_version, let_go, model_executions, promotions
+from flows.doctor.needed import Version, let_go, model_executions
 from flows.doctor.versions import lost_versions, unknown_versions
-from flows.promotion import CHAMPION, PREVIOUS
+from flows.promoting.aliases import LOCK, HandMade, look, project, way_out
+from flows.promoting.describing import describe, describe_decided, is_outdated
 from infra.ledger import Ledger
 from infra.liveness import live_runs
 from infra.records import Execution
 
 if TYPE_CHECKING:
-    from infra.registry import RegisteredVersion
+    from infra.registry_aliases import RegistryAliases
     from infra.registry_upkeep import RegistryUpkeep
 
 
@@ -21,7 +22,7 @@ def examine_mlflow(patient: Patient) -> list[Finding]:
     home, ledger = patient.home, patient.ledger
     gone = let_go(ledger)
     made = {version: each for version, each in model_executions(ledger).items() if version not in gone}
-    if not home.mlflow_path.is_file():
+    if not home.has_mlflow:
         if not made:
             return []
         return [
@@ -40,7 +41,8 @@ def examine_mlflow(patient: Patient) -> list[Finding]:
         *lost_versions(patient, upkeep, made, versions),
         *unknown_versions(patient, upkeep, versions),
         *_open_runs(ledger, upkeep),
-        *_aliases(patient, upkeep, versions),
+        *_aliases(patient),
+        *(_cards(patient, made) if patient.is_deep else []),
     ]
 
 
@@ -66,49 +68,80 @@ def _open_runs(ledger: Ledger, upkeep: "RegistryUpkeep") -> list[Finding]:
     ]
 
 
-def _aliases(
-    patient: Patient, upkeep: "RegistryUpkeep", versions: "Mapping[Version, RegisteredVersion]"
-) -> list[Finding]:
-    held = {(at[0], alias): at[1] for at, version in versions.items() for alias in version.aliases}
-    wanted = _decided(patient.ledger)
-    findings = [
+def _aliases(patient: Patient) -> list[Finding]:
+    from infra.registry_aliases import RegistryAliases
+
+    registry = RegistryAliases(patient.home)
+    findings: list[Finding] = []
+    for model in registry.models():
+        found = look(patient.ledger, registry, model)
+        findings += [_by_hand(patient, registry, each) for each in found.by_hand]
+        if found.is_behind:
+            findings.append(_behind(patient, registry, model))
+        findings += [
+            Finding(
+                f"{model}@{alias} is version {version}, an alias made by hand in MLflow.",
+                "Burnish moves it nowhere, and keeps the version it names.",
+                "Nothing: it is yours.",
+                is_note=True,
+            )
+            for alias, version in sorted(found.others.items())
+        ]
+    return findings
+
+
+def _cards(patient: Patient, made: Mapping[Version, Execution]) -> list[Finding]:
+    """Without `--deep` nobody reads them: each takes as long as `burnish card` does."""
+    return [
         Finding(
-            f"{model}@{alias} is version {held.get((model, alias), 'none')} in MLflow, and {number} by the ledger.",
+            f"MLflow's card of {name}/{version} is not the ledger's.",
+            "Its page says less than is known of the model, or what was true earlier.",
+            "Write it again.",
+            partial(_describe, patient, execution),
+        )
+        for (name, version), execution in sorted(made.items())
+        if is_outdated(patient.home, patient.ledger, execution)
+    ]
+
+
+def _describe(patient: Patient, execution: Execution) -> str:
+    untold = describe(patient.home, patient.ledger, [execution])
+    return f"left: {untold[0]}" if untold else DONE
+
+
+def _behind(patient: Patient, registry: "RegistryAliases", model: str) -> Finding:
+    def follow() -> None:
+        project(patient.ledger, registry, model)
+        describe_decided(patient.home, patient.ledger, model)
+
+    return Finding(
+        f"MLflow's aliases of {model} are behind the ledger: a promotion or rollback was cut short.",
+        "Who loads the model by its alias gets another than the one that was decided on.",
+        "Set them by the newest decision.",
+        lambda: with_lock(patient.home, LOCK, quietly(follow)),
+    )
+
+
+def _by_hand(patient: Patient, registry: "RegistryAliases", made: HandMade) -> Finding:
+    """What was moved is for a person to decide on; what is gone is put back."""
+    if made.found is not None:
+        return Finding(
+            str(made),
             "Who loads a model by that alias gets another than the one that was decided on.",
-            "Set the alias by the newest promotion.",
-            _set_alias(patient, upkeep, model, alias),
+            way_out(look(patient.ledger, registry, made.model)),
         )
-        for (model, alias), number in wanted.items()
-        if held.get((model, alias)) != number
-    ]
-    promoted = {model for model, _ in wanted}
-    return findings + [
-        Finding(
-            f"{model}@{alias} is version {number} in MLflow, and no promotion of the ledger made it so.",
-            "Nobody can say who decided it, or why.",
-            f"`burnish promote {model}/{number} --reason …` keeps it; else take the alias away in MLflow.",
-        )
-        for (model, alias), number in held.items()
-        if alias in (CHAMPION, PREVIOUS) and model not in promoted
-    ]
 
-
-def _decided(ledger: Ledger) -> dict[tuple[str, str], int]:
-    """What the aliases should be, by the newest promotion of each model."""
-    wanted: dict[tuple[str, str], int] = {}
-    for decision in reversed(promotions(ledger)):
-        for alias, number in ((CHAMPION, decision.to_version), (PREVIOUS, decision.from_version)):
-            if number is not None:
-                wanted[decision.model, alias] = current_version(ledger, decision.model, number)
-    return wanted
-
-
-def _set_alias(patient: Patient, upkeep: "RegistryUpkeep", model: str, alias: str) -> Callable[[], str]:
-    def repair() -> str:
-        number = _decided(patient.ledger)[model, alias]
-        if (model, number) not in upkeep.versions():
-            return f"left: MLflow has no {model}/{number}"
-        upkeep.registry.set_alias(model, alias, number)
+    def restore() -> str:
+        if made.decided not in registry.state(made.model).versions:
+            return f"left: MLflow has no {made.model}/{made.decided}"
+        if any(each.found is not None for each in look(patient.ledger, registry, made.model).by_hand):
+            return "left: other aliases of the model were moved by hand"
+        project(patient.ledger, registry, made.model)
         return DONE
 
-    return lambda: with_lock(patient.home, "promotion", repair)
+    return Finding(
+        str(made),
+        "Nobody can load the model by that alias.",
+        "Set the alias by the newest decision.",
+        lambda: with_lock(patient.home, LOCK, restore),
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.doctor.findings import DONE, Finding, Patient, quietly, with_lock
 from flows.past_runs import CRASHED
-from flows.plan import has_output
+from flows.stored import has_output
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.liveness import is_held, remove_unless

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from flows.doctor.findings import Finding, Patient, unless_a_run_is_live, with_lock
 from flows.doctor.models import is_whole
 from flows.doctor.needed import Version, let_go
-from flows.plan import has_output, output_path
+from flows.promoting.describing import describe
+from flows.stored import has_output, output_path
 from infra.ledger import Ledger
 from infra.liveness import held_locks
 from infra.records import DONE, FAILED, Execution
@@ -53,10 +54,11 @@ def _register(patient: Patient, upkeep: "RegistryUpkeep", execution: Execution) 
     def repair() -> None:
         directory = output_path(home, execution)
         if (execution.name, execution.version) not in upkeep.versions():
-            upkeep.number_next(execution.name, execution.version, directory)
+            upkeep.number_next(execution.name, execution.version)
         number = _project(ledger, upkeep, execution, directory)
         if number != execution.version:  # MLflow gives no number twice
             ledger.record(replace(execution, version=number, seconds=0.0))
+        describe(home, ledger, [replace(execution, version=number)])
 
     def checked() -> str:
         if not is_whole(output_path(home, execution), execution.fingerprint):

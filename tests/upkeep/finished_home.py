@@ -15,10 +15,12 @@ import pyarrow as pa
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from data_contracts.rows import RowKind
+from flows.promoting.describing import describe
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from infra.records import DONE, Decision, Execution, Input
 from infra.registry import ModelRegistry
+from infra.registry_aliases import RegistryAliases
 from infra.training_rows import keep_training_rows
 from infra.warehouse.warehouse import Warehouse
 from stages.checkpoint import fingerprint_model
@@ -59,6 +61,8 @@ def make_home(path: Path) -> Home:
         ledger.decide(Decision(time.time(), "promote", "small.sft", before, after, "me", "", {}))
     registry.set_alias("small.sft", "previous", 1)
     registry.set_alias("small.sft", "champion", 3)
+    RegistryAliases(home).note_shown("small.sft", 2)
+    describe(home, ledger, [each for each in ledger.executions() if each.output == "model"])
     return home
 
 

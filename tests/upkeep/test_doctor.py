@@ -24,7 +24,7 @@ from flows.past_runs import CRASHED
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.process_identity import this_process
-from infra.records import DONE, FAILED, INTERRUPTED, RUNNING, SKIPPED, WAITING
+from infra.records import DONE, FAILED, INTERRUPTED, RUNNING, SKIPPED, WAITING, Decision
 from infra.registry import ModelRegistry
 from infra.warehouse.warehouse import Warehouse
 from stages.checkpoint import fingerprint_model
@@ -184,8 +184,8 @@ def _an_mlflow_run_stays_open(home: Home) -> None:
     registry.start_stage_run(parent, "small", "dpo", "key-dpo", {})
 
 
-def _an_alias_is_moved(home: Home) -> None:
-    _registry(home).set_alias("small.sft", "champion", 2)
+def _a_promotion_is_cut_short(home: Home) -> None:
+    Ledger(home.ledger_path).decide(Decision(1.0, "promote", "small.sft", 3, 2, "me", "", {}))
 
 
 def _an_alias_is_taken(home: Home) -> None:
@@ -217,8 +217,8 @@ DAMAGES: list[tuple[Callable[[Home], None], str]] = [
     (_mlflow_is_removed, "mlflow.db is missing"),
     (_mlflow_knows_more, "MLflow has small.sft/4, which the ledger does not name"),
     (_an_mlflow_run_stays_open, "running; it is of"),
-    (_an_alias_is_moved, "small.sft@champion is version 2 in MLflow, and 3 by the ledger"),
-    (_an_alias_is_taken, "small.sft@previous is version none in MLflow, and 1 by the ledger"),
+    (_a_promotion_is_cut_short, "MLflow's aliases of small.sft are behind the ledger"),
+    (_an_alias_is_taken, "small.sft@previous was deleted by hand in MLflow; by the ledger it is version 1"),
 ]
 
 
@@ -366,7 +366,7 @@ def test_what_a_person_registered_or_keeps_in_mlflow_is_left_alone(home: Home) -
 
 def test_a_champion_that_nobody_decided_is_for_a_person_to_decide(home: Home) -> None:
     _registry(home).set_alias("small.base", "champion", 1)
-    assert "no promotion of the ledger made it so" in found(home, fix=True)[0]
+    assert "changed by hand; by the ledger it is no version" in found(home, fix=True)[0]
     assert _registry(home).aliases("small.base") == {"champion": 1}
 
 
@@ -481,7 +481,7 @@ list(examine(Path(sys.argv[1]), fix=True))
     ("damage", "point", "when"),
     [
         (_an_orphan_model, "infra.liveness:remove", "before"),
-        (_a_run_is_killed, "infra.ledger/Ledger:set_stage", "after"),
+        (_a_run_is_killed, "infra.ledger/Ledger:end_run", "after"),
         (_mlflow_loses_a_version, "infra.registry/ModelRegistry:register_model", "after"),
         (_mlflow_loses_a_version, "infra.ledger/Ledger:record", "before"),
         (_mlflow_is_removed, "infra.registry_upkeep/MlflowClient:delete_model_version", "before"),

@@ -14,7 +14,8 @@ from data_contracts.errors import HomeError
 from flows.cli.app import execute
 from flows.doctor.checkup import examine
 from flows.doctor.garbage import Collection, Waste
-from flows.plan import has_output
+from flows.promoting.describing import describe
+from flows.stored import has_output
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.process_identity import this_process
@@ -53,7 +54,9 @@ def test_the_one_model_that_no_alias_promotion_or_newest_run_names_goes_and_its_
     assert [each.what for each in found] == ["small.sft/2"]
     folder = home.models_dir / Ledger(home.ledger_path).find_by_output("small.sft", 2)[0].fingerprint
     ours = sum(file.stat().st_size for file in folder.iterdir())
-    assert found[0].num_bytes == 2 * ours  # MLflow has as much
+    registry = ModelRegistry(home.mlflow_uri, home.mlflow_artifacts_dir)
+    card = (registry.model_directory("small.sft/2") / "README.md").stat().st_size
+    assert found[0].num_bytes == 2 * ours + card  # MLflow has as much, and the card
     assert models(home) == on_disk(home) == ALL  # looking removes nothing
     assert [each.remove() for each in found] == [""]
     assert models(home) == on_disk(home) == ALL - {"small.sft/2"}
@@ -118,7 +121,9 @@ def test_a_model_that_a_later_run_made_again_is_needed_again(home: Home) -> None
     version = registry.register_model(child, "small.sft", folder, second.key, {})
     for each in (child, parent):
         registry.finish_run(each, "FINISHED")
-    ledger.record(replace(second, run_id=run, version=version, ended=time.time()))
+    again = replace(second, run_id=run, version=version, ended=time.time())
+    ledger.record(again)
+    assert describe(home, ledger, [again]) == []
     ledger.set_stage(run, "sft", "sft", second.key, DONE)
     ledger.end_run(run, DONE, {"lines": []})
     assert faults(home) == []

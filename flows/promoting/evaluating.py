@@ -1,0 +1,64 @@
+"""Verdicts that a promotion needs and nobody has made yet."""
+
+from typing import Any
+
+from data_contracts.errors import NotFoundError
+from data_contracts.gates import CHAMPION
+from flows.promoting.behind import recipe_behind
+from flows.running import run_recipe
+from infra.home import Home
+from infra.ledger import Ledger
+from infra.records import Execution
+
+CANDIDATE = "candidate"
+_NAME_LENGTH = 38
+"""Of the recipe's, so that `_promotion` fits behind it."""
+
+
+def evaluate_missing(home: Home, ledger: Ledger, candidate: Execution, baseline: Execution | None) -> None:
+    """Run the evaluation of the candidate's recipe on both; verdicts that are stored are reused.
+
+    Raises NotFoundError when that recipe has no evaluation, and what a run raises.
+    """
+    recipe = promotion_recipe(ledger, candidate, baseline)
+    run_recipe(recipe, home=home.path)
+
+
+def promotion_recipe(ledger: Ledger, candidate: Execution, baseline: Execution | None) -> dict[str, Any]:
+    """A recipe of nothing but verify stages over the suite of the run that made the candidate."""
+    document = recipe_behind(ledger, candidate)
+    evaluate = document.get("evaluate")
+    if evaluate is None:
+        raise NotFoundError(
+            f"The recipe of {candidate.name}/{candidate.version} has no evaluate section, so nothing says how it "
+            "is compared.",
+            "evaluate: {rows: [HELD_OUT], samples: 4} in the recipe",
+            f"Add it and run {candidate.pipeline} again: stages that are finished are reused.",
+        )
+    judged = {CANDIDATE: candidate} | ({CHAMPION: baseline} if baseline else {})
+    stages = {
+        name: {"kind": "verify", "start": f"models:/{model.name}/{model.version}", **evaluate}
+        for name, model in judged.items()
+    }
+    kept = {
+        name: document[name] for name in ("seed", "base", "datasets", "verifiers", "run") if name in document
+    }
+    used = _with_sources(kept["datasets"], evaluate["rows"])
+    kept["datasets"] = {name: each for name, each in kept["datasets"].items() if name in used}
+    return {"name": promotion_pipeline(candidate.pipeline), **kept, "stages": stages}
+
+
+def promotion_pipeline(pipeline: str) -> str:
+    """The recipe's name under which the models of a pipeline are evaluated for promotion."""
+    return f"{pipeline[:_NAME_LENGTH]}_promotion"
+
+
+def _with_sources(datasets: dict[str, Any], names: Any) -> set[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in datasets and name not in found:
+            found.add(name)
+            waiting.extend(datasets[name].get("rows", ()))
+    return found
