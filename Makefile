@@ -15,6 +15,7 @@ test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-servers: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable '.[dev,test-servers]'
 	@$(BIN)/python -m pytest -m servers
 
 chaos: setup
@@ -35,6 +36,7 @@ bench: setup
 	@$(BIN)/python -m tests.benchmarks.math_verdicts
 	@$(BIN)/python -m tests.benchmarks.code_verdicts
 	@$(BIN)/python -m tests.benchmarks.schedule_verdicts
+	@$(BIN)/python -m tests.benchmarks.gate_table
 
 setup: $(STAMP)
 

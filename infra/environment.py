@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from infra.home import Home
 from infra.servers import running_servers, server_environment
+from infra.settings import server_environment_of
 
 
 def run_environment(
     home: Home, inherited: Mapping[str, str], *, needs_hub: bool, prefect_console: str = "CRITICAL"
 ) -> dict[str, str]:
-    """What a run adds to its inherited environment: everything of this home, nothing over the network."""
+    """What a run adds to its inherited environment: everything of this home, or of the servers it is joined to."""
     added = server_environment(home.path) | {
         "BURNISH_HOME": str(home.path),
         # OpenMP threads that wait by spinning take the cores from whoever works: ten times slower with two
@@ -27,6 +28,7 @@ def run_environment(
     }
     if not needs_hub:
         added |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    added |= server_environment_of(inherited)
     servers = running_servers(home.path)
     if servers is not None and "PREFECT_API_URL" not in inherited:
         added["PREFECT_API_URL"] = servers.prefect_api_url

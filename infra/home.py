@@ -17,6 +17,8 @@ from pathlib import Path
 from data_contracts.errors import HomeError
 from infra.being_written import path_to_write
 from infra.holders import Holder, read_sign, sign, try_lock, wait_for
+from infra.mlflow_names import FETCHED
+from infra.settings import mlflow_server
 
 HOME_FORMAT = 4
 """Raised when a home written by this version could not be read by the one before."""
@@ -82,12 +84,28 @@ class Home:
         return self.path / "mlflow" / "mlflow.db"
 
     @property
-    def mlflow_uri(self) -> str:
+    def own_mlflow_uri(self) -> str:
+        """MLflow's database in this home."""
         return f"sqlite:///{self.mlflow_path}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Where runs and models are registered: the server of MLFLOW_TRACKING_URI, else this home's own."""
+        return mlflow_server(os.environ) or self.own_mlflow_uri
+
+    @property
+    def has_mlflow(self) -> bool:
+        """Whether there is an MLflow to look into; a home's own is made by its first run."""
+        return self.mlflow_uri != self.own_mlflow_uri or self.mlflow_path.is_file()
 
     @property
     def mlflow_artifacts_dir(self) -> Path:
         return self.path / "mlflow" / "artifacts"
+
+    @property
+    def fetched_models_dir(self) -> Path:
+        """What was fetched from an MLflow server, by logged model."""
+        return self.mlflow_artifacts_dir / FETCHED
 
     @property
     def cards_dir(self) -> Path:
@@ -225,22 +243,3 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def publish_directory(source: Path, target: Path) -> None:
-    """Move a finished directory to its content-addressed place; an equal one already there wins."""
-    for file in sorted(source.rglob("*")):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-    if target.is_dir() and _sizes(target) == _sizes(source):
-        shutil.rmtree(source)
-        return
-    if target.is_dir():  # somebody removed files from it
-        shutil.rmtree(target)
-    source.rename(target)
-
-
-def _sizes(directory: Path) -> dict[str, int]:
-    files = (file for file in directory.rglob("*") if file.is_file())
-    return {file.relative_to(directory).as_posix(): file.stat().st_size for file in files}

@@ -1,4 +1,7 @@
-"""Opens MLflow: its SQLite file is made once, whole, before anyone connects; nothing phones home."""
+"""Opens MLflow: a team's server, or the home's own SQLite file, which is made once, whole, before anyone connects.
+
+Nothing phones home.
+"""
 
 import contextlib
 import logging
@@ -15,18 +18,36 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 
 from data_contracts.errors import HomeError
+from infra.mlflow_server import require_server
+from infra.settings import server_environment_of
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 _SQLITE = "sqlite:///"
 
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow keeps paths."""
+
 
 def connect(tracking_uri: str, artifact_root: Path) -> MlflowClient:
-    """A client of this store, which becomes the process's own: `models:/` is resolved through that one."""
+    """A client of this store, which becomes the process's own: `models:/` is resolved through that one.
+
+    Raises HomeError for a damaged file, ServerError for a server that does not answer or is another home's.
+    """
     artifact_root.mkdir(parents=True, exist_ok=True)
     if tracking_uri.startswith(_SQLITE):
         create_database(tracking_uri, artifact_root)
-        _require_database(Path(tracking_uri.removeprefix(_SQLITE)))
+        database = Path(tracking_uri.removeprefix(_SQLITE))
+        _require_database(database)
+        _follow_home(database, artifact_root)
+    else:
+        os.environ.update(server_environment_of(os.environ))  # MLflow takes credentials from there alone
+        require_server(tracking_uri, artifact_root)
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)  # or MLFLOW_REGISTRY_URI would send versions to another store
     return MlflowClient(tracking_uri, tracking_uri)
@@ -42,6 +63,28 @@ def _require_database(path: Path) -> None:
             "the SQLite file that MLflow wrote",
             "Restore it from a backup, or set BURNISH_HOME to another directory.",
         ) from error
+
+
+def _follow_home(database: Path, artifact_root: Path) -> None:
+    """A home that was moved or copied has its files here: MLflow writes down where they were, in full.
+
+    Left so, a copy would change the files of the home that it was copied from.
+    """
+    with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as db:
+        first = "select artifact_location from experiments where experiment_id = 0"
+        found = db.execute(first).fetchone()
+        before = found[0].removesuffix("/0") if found else str(artifact_root)
+        if before == str(artifact_root):
+            return
+        db.execute("begin immediate")
+        for table, column in _PLACES:
+            moved = (
+                f"update {table} set {column} = ? || substr({column}, ?)"  # noqa: S608 - names from above
+                f" where substr({column}, 1, ?) = ?"
+            )
+            inside = f"{before}/"
+            db.execute(moved, [f"{artifact_root}/", len(inside) + 1, len(inside), inside])
+        db.execute("commit")
 
 
 def create_database(tracking_uri: str, artifact_root: Path) -> None:

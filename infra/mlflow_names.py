@@ -4,6 +4,9 @@ import json
 import re
 from collections.abc import Mapping
 
+FETCHED = "fetched"
+"""The folder, beside a home's own artifacts, of models that were fetched from a server."""
+
 
 def metric_name(name: str) -> str:
     """MLflow refuses most punctuation, and a user's source may hold any: the others become their code point."""

@@ -1,11 +1,14 @@
-"""Which files of a model directory may leave it. An allow-list: trainers leave pickles beside the weights."""
+"""Which files of a model directory may leave it. An allow-list: trainers leave pickles beside the weights.
+
+The model card is none of them: it is no content, and is written anew when more is known of the model.
+"""
 
 from hashlib import file_digest, sha256
 from pathlib import Path
 
 from data_contracts.errors import StageError
 
-PUBLISHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model", ".md")
+PUBLISHED_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
 
 def publishable_files(directory: Path) -> list[Path]:
@@ -23,11 +26,9 @@ def publishable_files(directory: Path) -> list[Path]:
 
 
 def content_hash(directory: Path, files: list[Path]) -> str:
-    """SHA-256 over names and bytes of everything but the model card, whose date may differ."""
+    """SHA-256 over names and bytes."""
     digest = sha256()
     for path in files:
-        if path.suffix == ".md":
-            continue
         with path.open("rb") as file:
             digest.update(f"{path.relative_to(directory).as_posix()}\0".encode())
             digest.update(file_digest(file, "sha256").digest())

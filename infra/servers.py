@@ -58,6 +58,9 @@ def server_environment(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # In its memory, as by default, a restart would lose them: a run at work would be crashed, or the place
+        # of a dead one in its deployment never be free again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -107,10 +110,10 @@ def stop_servers(home: Path) -> None:
 
 
 def _require_mlflow_database(home: Home) -> None:
-    if not Path(home.mlflow_uri.removeprefix("sqlite:///")).exists():
+    if not home.mlflow_path.exists():
         from infra.mlflow_database import create_database  # 2 s of imports, for a home's first start only
 
-        create_database(home.mlflow_uri, home.mlflow_artifacts_dir)
+        create_database(home.own_mlflow_uri, home.mlflow_artifacts_dir)
 
 
 def _spawn_both(home: Path, prefect_port: int, mlflow_port: int) -> Servers:
@@ -144,7 +147,7 @@ def _spawn_mlflow(home: Path, port: int) -> Server:
     kept = Home(home)
     storage = [
         "--backend-store-uri",
-        kept.mlflow_uri,
+        kept.own_mlflow_uri,
         "--default-artifact-root",
         str(kept.mlflow_artifacts_dir),
     ]
@@ -190,7 +193,7 @@ def _stop(home: Path) -> None:
 
 def _recorded(home: Path) -> Servers | None:
     try:
-        return Servers.model_validate_json(_record_path(home).read_text())
+        servers = Servers.model_validate_json(_record_path(home).read_text())
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -199,6 +202,8 @@ def _recorded(home: Path) -> Servers | None:
             "the record of this home's servers that Burnish wrote",
             "`burnish doctor --fix` removes it.",
         ) from error
+    # A copied home has the record of the other's servers.
+    return servers if servers.prefect.log_path.is_relative_to(home) else None
 
 
 def _record_path(home: Path) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from data_contracts.errors import BurnishError, Interrupted, StageError, error_from_document
+from data_contracts.errors import BurnishError, Interrupted, LostProcessError, StageError, error_from_document
 from data_contracts.jobs import INTERRUPTED_EXIT, Progress, StageJob, StageResult
 
 START_SECONDS = 120.0
@@ -194,8 +194,9 @@ def _child_error(job: StageJob, exit_code: int | None) -> BurnishError:
         return error_from_document(json.loads(job.error_path.read_text()))
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
-        hint = " (out of memory is the usual sender)" if name == "SIGKILL" else ""
-        return StageError(
+        is_lost = name == "SIGKILL"
+        hint = " (out of memory is the usual sender)" if is_lost else ""
+        return (LostProcessError if is_lost else StageError)(
             f"The process of stage {job.name} was killed by {name}{hint}.",
             "a process that runs to its end",
             f"See {job.log_path}; a rerun continues from its last checkpoint.",

@@ -17,11 +17,8 @@ import pytest
 
 from data_contracts.errors import HomeError
 from infra.home import Home, open_home
-from infra.ledger import Ledger
 from infra.server_process import Server
 from infra.servers import Servers, Waiting, running_servers, server_environment, start_servers, stop_servers
-from tests.pipeline.coin import write_coin
-from tests.pipeline.shell import BURNISH, wait_until
 
 pytestmark = pytest.mark.servers
 
@@ -162,6 +159,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Running
 from flows.crashed_flow_runs import end_crashed_flow_runs
+from infra.home import Home
 from infra.ledger import Ledger
 from infra.process_identity import this_process
 
@@ -253,26 +251,3 @@ def test_a_reused_process_number_is_neither_believed_nor_killed(empty_home: Path
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
-
-
-def test_a_served_recipe_runs_on_its_schedule_until_ctrl_c(empty_home: Path, tmp_path: Path) -> None:
-    """SQLAlchemy 2.1 would break Prefect's scheduler silently: nothing would ever run."""
-    recipe = write_coin(tmp_path)
-    ledger = Ledger(Home(empty_home).ledger_path)
-    environment = os.environ | {"BURNISH_HOME": str(empty_home)}
-    command = [BURNISH, "serve", recipe, "--set", "sft.steps=1", "--interval", "5"]
-    with (tmp_path / "log").open("w+") as log:
-        served = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            wait_until(
-                lambda: len([run for run in ledger.runs() if run.state in ("done", "failed")]) >= 2,
-                "2 runs",
-                400,
-            )
-        finally:
-            os.killpg(served.pid, signal.SIGINT)
-        served.wait(30)
-        log.seek(0)
-        said = log.read()
-    assert "Traceback" not in said
-    assert [run.flow_run_id is not None for run in ledger.runs()][-2:] == [True, True]
