@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from data_contracts.canonical import fingerprint
 from data_contracts.errors import NotFoundError, RecipeError
 from flows.causes import changed_files
-from flows.nodes import Node, make_nodes
+from flows.graph import make_nodes
+from flows.nodes import Node
 from flows.recipe import Recipe
 from flows.remembered import ACCEPT, remembered_sources
 from infra.home import Home

@@ -84,8 +84,13 @@ def own_changes(node: Node, before: Execution, ledger: Ledger) -> list[str]:
 
 def shown(value: object) -> str:
     """A value of a recipe, cut to what a line has room for."""
-    text = "none" if value is None else str(value)
+    text = "none" if value is None else _written(value) if isinstance(value, Mapping) else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _written(fields: Mapping[Any, Any]) -> str:
+    """As a recipe says it: fields that ask for nothing are left out."""
+    return f"{{{', '.join(f'{name}: {value}' for name, value in fields.items() if value is not None)}}}"
 
 
 def _section(node: Node) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from data_contracts.gates import Flip
 from flows.run_comparison import ModelComparison, RunComparison
 from flows.run_diff import FieldDifference
 from flows.run_line import Line
-from flows.run_pairs import ChangedProblem, Pairing
+from flows.run_pairs import Pairing
 from flows.run_view import finite, headline_names
 from flows.summary import p_text
 from infra.records import Execution
@@ -176,5 +177,5 @@ def _pairing_document(pairing: Pairing, limit: int) -> dict[str, Any]:
     }
 
 
-def _problem_documents(problems: list[ChangedProblem]) -> list[dict[str, Any]]:
-    return [asdict(problem) for problem in problems]
+def _problem_documents(problems: list[Flip]) -> list[dict[str, Any]]:
+    return [problem.model_dump() for problem in problems]

@@ -19,7 +19,7 @@ from infra.records import Execution
 
 def settle_crashed_runs(home: Home, ledger: Ledger, planned: Plan) -> None:
     """End the recipe's crashed runs in MLflow, then in the ledger; remove what they left on disk."""
-    for folder in (*home.directories, home.reference_cache_dir):
+    for folder in (*home.directories, home.fetched_models_dir, home.reference_cache_dir):
         for path in filter(is_abandoned, folder.glob(".*")):
             remove(path)
     for step in planned.steps:
@@ -28,7 +28,7 @@ def settle_crashed_runs(home: Home, ledger: Ledger, planned: Plan) -> None:
     running = [run for run in ledger.runs(planned.recipe.name, limit=-1) if run.state == states.RUNNING]
     crashed = [run for run in running if run_state(run) == CRASHED]
     # A run with something to do imports MLflow anyway.
-    if home.mlflow_path.exists() and (crashed or not planned.is_finished):
+    if home.has_mlflow and (crashed or not planned.is_over):
         from infra.mlflow_leftovers import end_left_runs
 
         end_left_runs(home, planned.recipe.name, {run.run_id for run in running if run not in crashed})

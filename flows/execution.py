@@ -14,16 +14,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data_contracts.errors import BurnishError, Interrupted
+from data_contracts.errors import BurnishError, GateRefused, Interrupted
 from data_contracts.jobs import Progress, StageJob
 from data_contracts.stage_configs import MODEL_KINDS
 from flows.datasets import build_table
 from flows.drift import num_threads
+from flows.gating import require_passed
 from flows.nodes import REGISTERED, Node, adapter_base
 from flows.plan import Plan
 from flows.preflight import Prepared
 from flows.recipe import DatasetConfig
 from flows.results import Results
+from flows.suites import GATE
 from flows.view import RunView, describe
 from infra import records as states
 from infra.holders import Holder
@@ -59,6 +61,9 @@ class PipelineRun:
     view: RunView
     prepared: Prepared
     stop: threading.Event
+    override: str | None = None
+    """Why to go on where a gate refuses; None to stop there."""
+
     nodes: Mapping[str, Node] = field(init=False)
     results: Results = field(init=False)
 
@@ -78,9 +83,11 @@ class PipelineRun:
                 should_stop=self.stop.is_set,
             ) as lock:
                 execution = self._find(node) or self._make(node, lock)
+            if node.kind == GATE and (reason := require_passed(self.ledger, execution, self.override)):
+                self.note(node, states.DONE, f"refused, and overridden: {reason}")
         except Exception as error:
             found = error.found if isinstance(error, BurnishError) else f"{type(error).__name__}: {error}"
-            self.note(node, states.INTERRUPTED if isinstance(error, Interrupted) else states.FAILED, found)
+            self.note(node, _state_after(error), found)
             raise
         self.results.finished[name] = execution
         return execution
@@ -231,6 +238,12 @@ def _headline(execution: Execution) -> str:
             f"accuracy {metrics['eval/accuracy']:.1%} of {metrics['eval/completions']:.0f} completions"
         )
     return " · ".join([*parts, *execution.result["notes"]])
+
+
+def _state_after(error: Exception) -> str:
+    if isinstance(error, Interrupted):
+        return states.INTERRUPTED
+    return states.REFUSED if isinstance(error, GateRefused) else states.FAILED
 
 
 def _count_accelerators() -> int:

@@ -96,7 +96,7 @@ def find_stage(stages: Sequence[PastStage], name: str, run: Run) -> PastStage:
 
 def _execution(ledger: Ledger, run: Run, stage: RunStage) -> Execution | None:
     """The run's own where it made one, else what it found then: a later rerun may have the same key."""
-    if stage.state not in (states.DONE, states.REUSED) or stage.ended is None:
+    if stage.state not in (states.DONE, states.REUSED, states.REFUSED) or stage.ended is None:
         return None
     if stage.kind == REGISTERED:
         model, version = stage.stage.rpartition(".v")[::2]

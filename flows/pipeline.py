@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -21,15 +21,17 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from data_contracts.errors import BurnishError, Interrupted, PipelineError
+from flows.announcing import announced, tell_of_crash
 from flows.crashed import settle_crashed_runs
 from flows.crashed_flow_runs import end_crashed_flow_runs
+from flows.ending import finish_run
 from flows.execution import PipelineRun, logger
+from flows.passing_faults import is_passing
 from flows.plan import Action, Wishes, make_plan
 from flows.preflight import Prepared, require_sound
 from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, override_recipe, read_document, write_recipe
-from flows.summary import summarise
+from flows.unattended import run_unattended
 from flows.view import current_view
 from infra import records as states
 from infra.home import home_path, open_home
@@ -39,6 +41,9 @@ from infra.stage_processes import start_fork_server
 from stages.child import PRELOAD
 
 _MAX_TASKS = 32
+
+_RETRY_SECONDS = [5.0, 30.0]
+"""Before each new try after a fault that may pass."""
 
 prepared_rows: ContextVar[Prepared | None] = ContextVar("prepared_rows", default=None)
 """Rows that the command line's pre-flight read in this process; a scheduled flow reads them itself."""
@@ -53,7 +58,14 @@ StageTask: TypeAlias = Task[[PipelineRun, str], None]
 
 
 def _stage_task(name: str) -> Callable[[Callable[[PipelineRun, str], None]], StageTask]:
-    return task(name=name, cache_policy=NO_CACHE, persist_result=False)
+    return task(
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(_RETRY_SECONDS),
+        retry_delay_seconds=_RETRY_SECONDS,
+        retry_condition_fn=is_passing,
+    )
 
 
 @_stage_task("publish dataset")
@@ -116,6 +128,12 @@ def audit(run: PipelineRun, node: str) -> None:
     _make(run, node)
 
 
+@_stage_task("gate")
+def gate(run: PipelineRun, node: str) -> None:
+    """Verdicts of two models → whether what follows may run."""
+    _make(run, node)
+
+
 TASKS: Mapping[str, StageTask] = {
     "dataset": publish_dataset,
     "base": prepare_base,
@@ -127,6 +145,7 @@ TASKS: Mapping[str, StageTask] = {
     "pairs": make_pairs,
     "select": select_problems,
     "audit": audit,
+    "gate": gate,
 }
 
 
@@ -135,27 +154,40 @@ TASKS: Mapping[str, StageTask] = {
     task_runner=_RUNNER,
     validate_parameters=False,
     persist_result=False,
+    on_crashed=[tell_of_crash],
     result_serializer="json",  # what a flow raised is kept all the same: by default as a pickle
 )
-def post_training(
+def post_training(  # noqa: PLR0913, PLR0917 - fields of the form on Prefect's page
     recipe: dict[str, Any] | str,
     force: list[str] | None = None,
     until: str | None = None,
     strict: bool = False,
     overrides: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    promote: Literal["if-better"] | None = None,
+    override: str | None = None,
+) -> Any:
     """Run what `recipe` (a recipe's document, its file or its name) wants and the ledger does not have.
 
-    Returns the summary.
+    Returns the summary. A run that `burnish run` does not sit beside ends in the state `NothingToDo` where
+    there is nothing, and may `promote` what it made.
 
     `force` runs stages again whatever is stored, `until` ends after a stage, `strict` runs again what other
-    libraries or hardware made, `overrides` are fields of the recipe by dotted name, such as {"dpo.beta": 4}.
+    libraries or hardware made, `overrides` are fields of the recipe by dotted name, such as {"dpo.beta": 4},
+    `override` says why to go on where a gate refuses.
 
     A failed stage stops what depends on it and nothing else.
     """
     document = read_document(find_recipe(recipe)) if isinstance(recipe, str) else recipe
     wanted = override_recipe(document, overrides or {})
-    run = _begin(wanted, Wishes(frozenset(force or ()), until, strict))
+    wishes = Wishes(frozenset(force or ()), until, strict, override)
+    with announced(wanted):
+        if prepared_rows.get() is not None:  # who called has planned, and holds the recipe's lock
+            return _run(wanted, wishes)
+        return run_unattended(wanted, wishes, promote, _run)
+
+
+def _run(recipe: Recipe, wishes: Wishes) -> dict[str, Any]:
+    run = _begin(recipe, wishes)
     futures: dict[str, PrefectFuture[None]] = {}
     try:
         end_crashed_flow_runs(run.ledger)
@@ -172,7 +204,7 @@ def post_training(
         run.results.end("KILLED")
         run.ledger.end_run(run.run_id, states.INTERRUPTED, None)
         raise
-    return _finish(run, futures)
+    return finish_run(run, futures)
 
 
 def send_logs() -> None:
@@ -206,6 +238,7 @@ def _begin(recipe: Recipe, wishes: Wishes) -> PipelineRun:
         view=current_view.get(),
         prepared=prepared,
         stop=stop_requested.get() or threading.Event(),
+        override=wishes.override,
     )
     for step in plan.steps:
         if step.action is not Action.later:
@@ -213,35 +246,3 @@ def _begin(recipe: Recipe, wishes: Wishes) -> PipelineRun:
     run.results.begin(write_recipe(recipe))
     ledger.note_run_ids(run.run_id, flow_run.get_id(), run.results.mlflow_run_id)
     return run
-
-
-def _finish(run: PipelineRun, futures: Mapping[str, PrefectFuture[None]]) -> dict[str, Any]:
-    failed: dict[str, BurnishError | Exception] = {}
-    for name, future in futures.items():
-        if name in run.results.finished:
-            continue
-        state = future.state
-        if state.is_failed() or state.is_crashed():
-            error = state.result(raise_on_failure=False)
-            failed[name] = error if isinstance(error, Exception) else RuntimeError(str(state.message))
-        else:
-            run.note(run.nodes[name], states.SKIPPED, "a parent failed")
-    summary = summarise(run.plan, run.results.finished, run.run_id)
-    was_stopped = any(isinstance(error, Interrupted) for error in failed.values())
-    state = states.INTERRUPTED if was_stopped else states.FAILED if failed else states.DONE
-    run.results.end("KILLED" if was_stopped else "FAILED" if failed else "FINISHED")
-    run.ledger.end_run(run.run_id, state, summary.model_dump(mode="json"))  # last: then all of it is over
-    if was_stopped:
-        raise Interrupted("The run was stopped.", "", "Finished stages are kept: the same command continues.")
-    if failed:
-        raise PipelineError(*_explain(run, failed))
-    return summary.model_dump(mode="json")
-
-
-def _explain(run: PipelineRun, failed: Mapping[str, Exception]) -> tuple[str, str, str]:
-    paragraphs: list[str] = []
-    for name, error in failed.items():
-        log = run.home.logs_dir / run.run_id / f"{name}.log"
-        where = f"\nLog: {log}" if log.exists() else ""
-        paragraphs.append(f"Stage {name} failed: {error}{where}")
-    return "\n".join(paragraphs), "", "Finished stages are kept: fix the cause and run again."

@@ -3,16 +3,19 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from data_contracts.errors import NotFoundError, RecipeError
 from flows.causes import FORCED, Cause, inherited
 from flows.drift import drift, environment_of
 from flows.earlier import Earlier
 from flows.estimates import bytes_on_disk, estimated_seconds
-from flows.nodes import REGISTERED, Node, make_nodes, needed_for
+from flows.gating import is_refused, require_reason
+from flows.graph import make_nodes
+from flows.nodes import REGISTERED, Node, needed_for
 from flows.recipe import Recipe, nearest
 from flows.remembered import remembered_sources
+from flows.stored import find_reusable, find_same_input, has_output, is_own, output_path, stands_here
+from flows.suites import GATE
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -46,6 +49,9 @@ class Wishes:
     strict: bool = False
     """Whether other libraries or hardware are a reason to run."""
 
+    override: str | None = None
+    """Why to go on where a gate refuses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -76,15 +82,32 @@ class Plan:
 
     recipe: Recipe
     steps: tuple[Step, ...]
+    held: frozenset[str]
+    """What waits for a gate that refused before."""
 
     @property
     def is_finished(self) -> bool:
         """Whether there is nothing to run, nor a result of another pipeline to take over."""
-        return all(
-            step.action is Action.later
-            or (step.action is Action.reuse and stands_here(step.execution, self.recipe.name, step.node))
-            for step in self.steps
-        )
+        return all(map(self._is_done, self.steps))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a run would make nothing: each node is finished or held."""
+        return all(self._is_done(step) or step.node.name in self.held for step in self.steps)
+
+    @property
+    def num_reused(self) -> int:
+        """Nodes whose result is stored."""
+        return sum(step.execution is not None for step in self.steps)
+
+    @property
+    def gates(self) -> list[Execution]:
+        """What gates that are reused found."""
+        return [step.execution for step in self.steps if step.node.kind == GATE and step.execution]
+
+    def _is_done(self, step: Step) -> bool:
+        made = step.execution
+        return step.action is Action.later if made is None else stands_here(made, self.recipe.name, step.node)
 
     def __getitem__(self, name: str) -> Step:
         return next(step for step in self.steps if step.node.name == name)
@@ -93,15 +116,14 @@ class Plan:
 def make_plan(recipe: Recipe, home: Home, ledger: Ledger, wishes: Wishes | None = None) -> Plan:
     """Compare what the recipe wants with what the ledger has."""
     wishes = wishes or Wishes()
+    require_reason("--override", wishes.override)
     nodes = {node.name: node for node in make_nodes(recipe, remembered_sources(ledger))}
     wanted = _wanted(nodes, wishes)
     planning = _Planning(recipe, home, ledger, wishes, {}, Earlier(ledger))
     for name, node in nodes.items():
-        if name in wanted:
-            planning.steps[name] = planning.decide(node)
-        else:
-            planning.steps[name] = Step(node, Action.later, f"not needed for {wishes.until}")
-    return Plan(recipe, tuple(planning.steps.values()))
+        later = Step(node, Action.later, f"not needed for {wishes.until}")
+        planning.steps[name] = planning.decide(node) if name in wanted else later
+    return Plan(recipe, tuple(planning.steps.values()), planning.held())
 
 
 def _wanted(nodes: Mapping[str, Node], wishes: Wishes) -> set[str]:
@@ -121,43 +143,6 @@ def _wanted(nodes: Mapping[str, Node], wishes: Wishes) -> set[str]:
             "Leave one of the two out.",
         )
     return wanted
-
-
-def find_reusable(home: Home, ledger: Ledger, pipeline: str, node: Node) -> Execution | None:
-    """The newest execution of the node's logical key whose output is still on disk, the pipeline's own first."""
-    found = [e for e in ledger.find_by_key(node.key) if has_output(home, e)]
-    return next((e for e in found if is_own(e, pipeline, node)), next(iter(found), None))
-
-
-def find_same_input(
-    home: Home, ledger: Ledger, pipeline: str, node: Node, given: Mapping[str, Execution]
-) -> Execution | None:
-    """The same for the same content going in, whatever its parents' keys."""
-    found = [e for e in ledger.find_by_input_key(node.input_key(given)) if has_output(home, e)]
-    return next((e for e in found if is_own(e, pipeline, node)), next(iter(found), None))
-
-
-def is_own(execution: Execution | None, pipeline: str, node: Node) -> bool:
-    """Whether a result stands in the stores under this pipeline's and stage's own name."""
-    return execution is not None and (execution.pipeline, execution.stage) == (pipeline, node.name)
-
-
-def stands_here(execution: Execution | None, pipeline: str, node: Node) -> bool:
-    """Whether a reused result needs no taking over: the pipeline's own, or a registered model as it stands."""
-    return node.kind == REGISTERED or is_own(execution, pipeline, node)
-
-
-def output_path(home: Home, execution: Execution) -> Path:
-    """Where an execution's result is: a model directory or a Parquet file."""
-    if execution.output == "model":
-        return home.models_dir / execution.fingerprint
-    return home.rows_dir / f"{execution.fingerprint}.parquet"
-
-
-def has_output(home: Home, execution: Execution) -> bool:
-    """Whether an execution's result is still on disk: its rows, or a model's weights."""
-    path = output_path(home, execution)
-    return any(path.glob("*.safetensors")) if execution.output == "model" else path.is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +175,16 @@ class _Planning:
             seconds=estimated_seconds(node, earlier),
             num_bytes=bytes_on_disk(output_path(self.home, earlier[0])) if earlier else 0,
         )
+
+    def held(self) -> frozenset[str]:
+        """What follows a gate that refused, near and far."""
+        refused, held = set[str](), set[str]()
+        for name, step in self.steps.items():  # parents come first
+            if not (refused | held).isdisjoint(step.node.needs):
+                held.add(name)
+            elif step.node.kind == GATE and step.execution and is_refused(self.ledger, step.execution):
+                refused.add(name)
+        return frozenset() if self.wishes.override else frozenset(held)
 
     def _find_registered(self, node: Node) -> Execution:
         """The version a stage starts from. Raises NotFoundError when its weights are gone."""
@@ -224,7 +219,7 @@ class _Planning:
             return forced
         if found is not None and drifted and self.wishes.strict:
             return [Cause(node.name, change) for change in drifted]
-        parents = [self.steps[parent] for parent in node.needs]
+        parents = [self.steps[parent] for parent in node.needs if parent not in node.gates]
         changing = [step for step in parents if step.action in (Action.run, Action.depends)]
         from_parents = inherited(node, ((step.node, step.causes) for step in changing))
         if found is not None:
@@ -239,6 +234,8 @@ class _Planning:
         accepted = (
             ", changed code accepted" if node.has_accepted_code(found.result.get("judged_by", [])) else ""
         )
+        if node.kind == GATE and is_refused(self.ledger, found):
+            return found.result[GATE]["sentence"]
         return f"run {found.run_id}{elsewhere}{same}{accepted}"
 
     def _reason(self, node: Node, action: Action, causes: list[Cause]) -> str:

@@ -15,9 +15,11 @@ from data_contracts.rows import RowKind
 from data_contracts.stage_configs import VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from flows.datasets import BuiltRows, build_table
+from flows.gate_sources import require_sources
 from flows.nodes import Node
-from flows.plan import Action, Plan, Step, output_path
+from flows.plan import Action, Plan, Step
 from flows.recipe import DatasetConfig, Recipe
+from flows.stored import output_path
 from infra.home import Home, free_bytes
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -59,6 +61,8 @@ def require_sound(plan: Plan, home: Home) -> Prepared:
     for name, step in steps.items():
         _require_row_kinds(name, step.node, kinds)
         _require_enough_rows(name, step.node, counts)
+    read = {name: prepared[step.node.key].table for name, step in steps.items() if step.node.key in prepared}
+    require_sources(plan, home, read)
     return prepared
 
 

@@ -195,7 +195,8 @@ def _explain(mistake: Mapping[str, Any]) -> str:
         return f"{place}: unknown key. {nearest(key, known) or 'Known: ' + ', '.join(known)}".strip()
     message = str(mistake["msg"]).removeprefix("Value error, ")
     found = mistake["input"]
-    shown = f" (found {found!r})" if isinstance(found, (str, int, float, bool)) else ""
+    is_shown = isinstance(found, (str, int, float, bool)) and "notify" not in parts  # it may hold a token
+    shown = f" (found {found!r})" if is_shown else ""
     return f"{place or 'recipe'}: {message}{shown}"
 
 

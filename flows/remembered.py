@@ -7,6 +7,7 @@ from pathlib import Path
 from data_contracts.errors import NotFoundError
 from flows.code_identity import Code, SourceFile, read_source
 from flows.lineage.withdrawn_datasets import withdrawals_by_dataset
+from flows.promoting.decisions import standing
 from flows.sources import Sources, file_sha256
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -22,6 +23,7 @@ def remembered_sources(ledger: Ledger) -> Sources:
         code=Code(lambda path: remembered_source(ledger, path)),
         file_digest=lambda path: remembered_digest(ledger, path),
         find_version=lambda name, version: find_version(ledger, name, version),
+        champion=lambda model: standing(ledger, model).champion,
         withdrawn=withdrawals_by_dataset(ledger),
         accepted=lambda code: accepted.get(code, code),
     )

@@ -9,9 +9,11 @@ from typing import Any
 
 from data_contracts.errors import NotFoundError, RecipeError
 from data_contracts.stage_configs import MODEL_KINDS
-from flows.nodes import BASE, evaluation_name, make_nodes, needed_for
+from flows.graph import make_nodes
+from flows.nodes import BASE, evaluation_name, needed_for
 from flows.past_runs import find_run
 from flows.plan import Action, Plan, Wishes, make_plan
+from flows.promoting.decisions import CHAMPION, standing
 from flows.recipe import Recipe, is_registered, nearest, registered_version
 from flows.recipe_files import check_recipe
 from flows.remembered import remembered_sources
@@ -19,8 +21,6 @@ from flows.run_diff import FieldDifference, recipe_differences
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Run
-
-CHAMPION = "champion"
 
 
 def find_run_with(ledger: Ledger, stage: str, run_id: str | None) -> Run:
@@ -142,9 +142,9 @@ def _require_made(ledger: Ledger, name: str, version: int) -> None:
 def _champion(ledger: Ledger, model: str) -> str:
     """From the ledger: the registry's alias is a projection of it."""
     name = model.removeprefix("models:/")
-    promoted = [each for each in ledger.decisions(name) if each.to_version is not None]
-    if not promoted:
+    champion = standing(ledger, name).champion
+    if champion is None:
         raise NotFoundError(
             f"{name} has no champion.", "a promoted version", f"`burnish promote {name}` makes one."
         )
-    return f"models:/{name}/{promoted[0].to_version}"
+    return f"models:/{name}/{champion}"

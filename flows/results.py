@@ -4,7 +4,7 @@ Keeping has one order, whatever instant a kill comes at: the output to its place
 ledger's row. Whoever finds the row finds all of it.
 """
 
-import json
+import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,32 +12,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
 from data_contracts.rows import RowKind
 from flows.drift import environment_of
-from flows.identity import judged_by, verifiers_named
+from flows.gating import gate_result
+from flows.identity import judged_by
 from flows.nodes import Node
-from flows.plan import find_reusable, find_same_input, is_own, output_path
+from flows.promoting.describing import describe_result
 from flows.recipe import DatasetConfig, Recipe
-from infra.home import Home, publish_directory
+from flows.rows_made import ROWS_MADE, verifiers_of_rows
+from flows.stored import find_reusable, find_same_input, is_own, output_path
+from flows.suites import GATE
+from infra.home import Home
 from infra.ledger import Ledger
+from infra.publishing import publish_directory
 from infra.records import Execution, Input, Role
 from infra.training_rows import keep_training_rows
 from infra.warehouse.warehouse import Warehouse
-from stages.verifiers.shipped import COMPOSITE_NAME
 
 if TYPE_CHECKING:
     from infra.registry import ModelRegistry, RunStatus
 
-_ROWS_MADE = {
-    "verify": RowKind.rollouts,
-    "pairs": RowKind.pairs,
-    "select": RowKind.problems,
-    "audit": RowKind.problems,
-}
+
+logger = logging.getLogger("burnish")
 
 
 class Results:
@@ -122,8 +121,10 @@ class Results:
                 )
             version = self._register(node, kept, mlflow_run)
             return self._record(node, version, result.fingerprint, document, seconds)
+        if node.kind == GATE:
+            document |= gate_result(job.report_path, self.finished[next(iter(node.rows))])
         table = pq.read_table(job.output_dir / "rows.parquet")
-        return self._keep_rows(node, _ROWS_MADE[node.kind], table, document, seconds)
+        return self._keep_rows(node, ROWS_MADE[node.kind], table, document, seconds)
 
     def path(self, name: str) -> Path:
         """Where a finished node's output is."""
@@ -161,7 +162,7 @@ class Results:
         self, node: Node, kind: RowKind, table: pa.Table, result: Mapping[str, Any], seconds: float
     ) -> Execution:
         published = self._warehouse.publish(self._output_name(node), kind, table, node.key)
-        document = {**result, "kind": kind.value, "verifiers": _verifiers_of_rows(table)}
+        document = {**result, "kind": kind.value, "verifiers": verifiers_of_rows(table)}
         return self._record(node, published.version, published.fingerprint, document, seconds)
 
     def _register(self, node: Node, path: Path, mlflow_run: str) -> int:
@@ -203,6 +204,8 @@ class Results:
         )
         self._ledger.note_code(node.code_parts)
         self._ledger.record(execution)
+        for untold in describe_result(self._home, self._ledger, execution):
+            logger.warning(untold)
         return execution
 
     def _inputs(self, node: Node, adopted: Execution | None) -> tuple[Input, ...]:
@@ -216,7 +219,8 @@ class Results:
             own.append(Input(node.config.version, "rows", name, int(number), content, 1.0))
         if adopted is None:
             return tuple(own)
-        both = zip(own, adopted.inputs, strict=True)
+        # Verdicts of another run may also have been compared with other models' there.
+        both = zip(own, adopted.inputs, strict=False)
         return tuple(ours if ours.fingerprint == theirs.fingerprint else theirs for ours, theirs in both)
 
     def _input(self, name: str, role: Role, weight: float = 1.0) -> Input:
@@ -225,18 +229,6 @@ class Results:
 
     def _output_name(self, node: Node) -> str:
         return f"{self._recipe.name}.{node.name}"
-
-
-def _verifiers_of_rows(rows: pa.Table) -> list[str]:
-    """The verifiers that rows name, and those that these are composed of."""
-    if "verifier" not in rows.column_names:
-        return []
-    names = set(rows["verifier"].unique().to_pylist())
-    if COMPOSITE_NAME in names:
-        composed = rows.filter(pc.field("verifier") == COMPOSITE_NAME)
-        for arguments in composed["arguments"].unique().to_pylist():
-            names.update(verifiers_named(COMPOSITE_NAME, json.loads(arguments)))
-    return sorted(names)
 
 
 def _open_registry(home: Home) -> "ModelRegistry":

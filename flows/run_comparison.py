@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from flows.nodes import evaluation_name
 from flows.past_runs import PastStage, past_stages
-from flows.plan import has_output, output_path
 from flows.plan_diff import NodeDifference
 from flows.run_diff import RUN_SETTINGS, FieldDifference, node_differences, recipe_differences
 from flows.run_pairs import Pairing, pair_completions
 from flows.run_view import recipe_as_run
+from flows.stored import has_output, output_path
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution, Run

@@ -27,6 +27,7 @@ _STYLES = {
     states.REUSED: "cyan",
     states.FAILED: "red",
     CRASHED: "red",
+    states.REFUSED: "red",
     states.RUNNING: "yellow",
     states.INTERRUPTED: "yellow",
 }

@@ -6,12 +6,15 @@ from typing import Any
 
 from rich.markup import escape
 
+from data_contracts.gates import GateVerdict
 from flows.drift import drift, environment_of
+from flows.gate_view import gate_lines
 from flows.past_runs import PastStage
 from flows.plan_view import duration
 from flows.recipe import Recipe
 from flows.recipe_files import check_recipe, write_recipe
 from flows.run_line import Line, styled
+from flows.suites import GATE
 from infra.records import Execution, Input, Run
 
 _HEADLINES: Mapping[str, tuple[str, ...]] = {
@@ -86,6 +89,9 @@ def stage_lines(past: PastStage, run: Run, recipe: Recipe) -> Iterator[Line]:
         yield 2, f"{headline}"
     for note in execution.result.get("notes", []):
         yield 2, f"{escape(note)}"
+    if GATE in execution.result:
+        for gate_line in gate_lines(GateVerdict.model_validate(execution.result[GATE])):
+            yield 2, escape(gate_line)
     if execution.inputs:
         given = [f"{each.node} {_reference(each)}" for each in execution.inputs if each.role != "base"]
         yield 2, f"from {escape(', '.join(given))}" if given else "from the base"

@@ -81,13 +81,11 @@ def summarise(plan: Plan, executions: Mapping[str, Execution], run_id: str) -> R
 def summary_table(summary: RunSummary) -> Table:
     """For a terminal, 80 columns wide."""
     evaluated = [line for line in summary.lines if line.accuracy is not None]
-    caption = ""
-    if evaluated:
-        last = evaluated[-1]
-        samples = (last.completions or 0) // (last.problems or 1)
-        caption = (
-            f"{last.problems} held-out problems, {samples} samples each; 95 % intervals, paired by problem"
-        )
+    if not evaluated:
+        return _models_table(summary)
+    last = evaluated[-1]
+    samples = (last.completions or 0) // (last.problems or 1)
+    caption = f"{last.problems} held-out problems, {samples} samples each; 95 % intervals, paired by problem"
     table = Table(
         title=f"{summary.recipe}: verified accuracy",
         caption=caption,
@@ -97,11 +95,21 @@ def summary_table(summary: RunSummary) -> Table:
     )
     table.add_column("model", no_wrap=True)
     table.add_column("accuracy, %", no_wrap=True)
-    table.add_column(f"pass@{evaluated[-1].k}, %" if evaluated else "pass@k", justify="right", no_wrap=True)
+    table.add_column(f"pass@{last.k}, %", justify="right", no_wrap=True)
     table.add_column("over its start, points", no_wrap=True)
     table.add_column("p", no_wrap=True)
     for line in summary.lines:
         table.add_row(*_cells(line))
+    return table
+
+
+def _models_table(summary: RunSummary) -> Table:
+    """Of a run that evaluated nothing."""
+    table = Table(title=f"{summary.recipe}: models", title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for line in summary.lines:
+        table.add_row(line.stage, line.model)
     return table
 
 

@@ -19,6 +19,9 @@ settings.load_profile("repeatable")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """PyTorch's idle threads sleep: with others at work on the same cores, those that spin took most of the time."""
 
+for name in ("BURNISH_HOME", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+    os.environ.pop(name, None)  # of whoever starts the tests: no test writes to their servers
+
 
 _ONE_RUN = "tests/pipeline/"
 """Where tests look at one real run, which takes as long to make as hundreds of other tests."""

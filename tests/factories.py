@@ -15,10 +15,11 @@ from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, RunSettings
 from flows.code_identity import PROJECT, Code, SourceFile, read_source
 from flows.nodes import Node
-from flows.plan import Plan, output_path
+from flows.plan import Plan
 from flows.recipe import Recipe
 from flows.recipe_files import check_recipe
 from flows.sources import Sources, file_sha256
+from flows.stored import output_path
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution, Input, Role
@@ -39,6 +40,24 @@ _DOCUMENT: dict[str, Any] = {
         "dpo": {"kind": "dpo", "start": "sft", "rows": ["preferences"], "steps": 2, "global_batch": 4},
     },
 }
+
+
+REFUSED_GATE: Mapping[str, Any] = {
+    "metrics": {},
+    "notes": [],
+    "judged_by": [],
+    "kind": "raw",
+    "gate": {
+        "passed": False,
+        "sentence": "refused: no better",
+        "candidate": "sft",
+        "baseline": "base",
+        "checks": [],
+    },
+    "suite": "s",
+    "candidate_fingerprint": "c",
+}
+"""What the ledger keeps of a gate that refused."""
 
 
 def make_document(**sections: Any) -> dict[str, Any]:
@@ -114,6 +133,7 @@ SOURCES = Sources(
     code=Code(read_source_once),
     file_digest=file_sha256,
     find_version=_version,
+    champion=lambda model: None,
     withdrawn=lambda identity: [],
     accepted=lambda code: code,
 )

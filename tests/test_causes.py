@@ -13,10 +13,12 @@ from rich.console import Console
 from data_contracts.errors import RecipeError
 from flows import remembered
 from flows.accepting import accept_code
+from flows.causes import shown
 from flows.code_identity import SourceFile
-from flows.plan import Action, Plan, Wishes, make_plan, output_path
+from flows.plan import Action, Plan, Wishes, make_plan
 from flows.plan_diff import differences
 from flows.plan_view import plan_document, plan_sentences, plan_table
+from flows.stored import output_path
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from infra.records import SINCE, Input
@@ -87,6 +89,11 @@ def test_fields_inside_a_field_are_named(finished: Plan, home: Home, ledger: Led
     weighed = {"stages.grpo": GRPO["stages.grpo"] | {"rewards": {"problem": 2}}}
     plan = make_plan(make_recipe(weighed), home, ledger)
     assert running(plan) == {"grpo": "← grpo.rewards.problem.weight 1.0 → 2.0"}
+
+
+def test_a_field_with_fields_is_told_as_a_recipe_says_it() -> None:
+    assert shown({"improve_by": None, "not_worse_by": 0.1}) == "{not_worse_by: 0.1}"
+    assert (shown(None), shown(0.5)) == ("none", "0.5")
 
 
 def test_a_start_or_rows_that_lead_elsewhere_are_named(finished: Plan, home: Home, ledger: Ledger) -> None:

@@ -14,7 +14,8 @@ import pytest
 from data_contracts.errors import HomeError, Interrupted
 from infra import holders
 from infra.holders import read_sign, try_lock
-from infra.home import HOME_FORMAT, Home, home_path, open_home, publish_directory, write_atomically
+from infra.home import HOME_FORMAT, Home, home_path, open_home, write_atomically
+from infra.publishing import publish_directory
 
 PROJECT = Path(__file__).resolve().parent.parent
 

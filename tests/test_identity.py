@@ -11,7 +11,7 @@ import pytest
 from data_contracts import stage_configs, training_configs
 from data_contracts.vocabulary import Config
 from flows.code_identity import Code
-from flows.nodes import make_nodes
+from flows.graph import make_nodes
 from flows.recipe import DatasetConfig, Recipe
 from flows.recipe_files import check_recipe
 from tests.factories import SOURCES, make_document, make_recipe, read_source_once
@@ -79,8 +79,10 @@ BASELINES: dict[type[Config], dict[str, Any]] = {
     stage_configs.EvaluateConfig: {"rows": "problems"},
     stage_configs.PairsConfig: {"kind": "pairs", "rows": "check"},
     stage_configs.SelectConfig: {"kind": "select", "rows": "check"},
+    stage_configs.GateConfig: {"kind": "gate", "start": "sft"},
     stage_configs.BaseModelConfig: {"model": "a/b", "revision": "c0ffee"},
     stage_configs.RunSettings: {},
+    stage_configs.Notify: {"webhook": "env:HOOK"},
     DatasetConfig: {"hub": "a/b", "hub_revision": "c0ffee"},
     Recipe: {},
 }
@@ -130,6 +132,15 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "max_completion_length": 7,
     },
     stage_configs.SelectConfig: {"rows": {"check": 0.5}, "pass_rate": [0.2, 0.9]},
+    stage_configs.GateConfig: {
+        "start": "dpo",
+        "against": "models:/small.dpo/3",
+        "metrics": {"accuracy": {"improve_by": 0.01}},
+        "alpha": 0.01,
+        "power": 0.9,
+        "seed_spread": 0.01,
+        "flips": 7,
+    },
     stage_configs.AuditConfig: {
         "rows": {"problems": 0.5},
         "rewards": {"format": 1},
@@ -162,6 +173,13 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "checkpoint_minutes": 1.5,
         "checkpoint_steps": 5,
         "keep_checkpoints": 3,
+        "notify": {"command": ["true"]},
+    },
+    stage_configs.Notify: {
+        "webhook": "env:OTHER",
+        "email": "file:/run/secrets/mail",
+        "command": ["true"],
+        "on": ["success"],
     },
     DatasetConfig: {
         "kind": "problems",
@@ -180,13 +198,14 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "verifier": "format",
         "arguments": {"a": 1},
     },
-    Recipe: {"seed": 8, "base": {"model": "a/b", "revision": "c0ffee"}},
+    Recipe: {"seed": 8, "base": {"model": "a/b", "revision": "c0ffee"}, "promotion": {"alpha": 0.01}},
 }
 
 
 _DECIDE_NOTHING: dict[type[Config], set[str]] = {
     stage_configs.RunSettings: set(stage_configs.RunSettings.model_fields),
-    Recipe: {"name", "run"},
+    stage_configs.Notify: set(stage_configs.Notify.model_fields),
+    Recipe: {"name", "run", "promotion"},
 }
 
 
@@ -251,9 +270,12 @@ def _placed(config: type[Config], values: dict[str, Any]) -> dict[str, Any]:
         return values
     if config is training_configs.LoRA:
         return {"stages.sft.lora": {}, "stages.dpo.lora": values}
+    if config is stage_configs.GateConfig:
+        return {"evaluate": {"rows": "problems"}, "stages.walked": values}
     place = {
         stage_configs.BaseModelConfig: "base",
         stage_configs.RunSettings: "run",
+        stage_configs.Notify: "run.notify",
         stage_configs.EvaluateConfig: "evaluate",
         DatasetConfig: "datasets.walked",
     }.get(config, "stages.walked")
@@ -266,6 +288,7 @@ def _observed(config: type[Config]) -> str:
         training_configs.LoRA: "dpo",
         stage_configs.BaseModelConfig: "base",
         stage_configs.RunSettings: "dpo",
+        stage_configs.Notify: "dpo",
         stage_configs.EvaluateConfig: "base.evaluate",
         Recipe: "base",
     }.get(config, "walked")

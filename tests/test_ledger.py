@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import HomeError
-from flows.nodes import Node, make_nodes
+from flows.graph import make_nodes
+from flows.nodes import Node
 from flows.remembered import remembered_digest
 from infra import records as states
 from infra.ledger import Ledger

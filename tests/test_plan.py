@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from data_contracts.errors import DataError, NotFoundError, RecipeError
-from flows.nodes import adapter_base, make_nodes
-from flows.plan import Action, Plan, Wishes, make_plan, output_path
+from flows.graph import make_nodes
+from flows.nodes import adapter_base
+from flows.plan import Action, Plan, Wishes, make_plan
 from flows.recipe_files import check_recipe
+from flows.stored import output_path
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from tests.factories import SOURCES, finish, make_document, make_execution, make_recipe

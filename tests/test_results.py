@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from flows import results as results_module
-from flows.nodes import make_nodes
-from flows.plan import output_path
+from flows.graph import make_nodes
 from flows.results import Results
+from flows.stored import output_path
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from tests.factories import SOURCES, make_execution, make_recipe

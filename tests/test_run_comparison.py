@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from flows.cli.app import execute
@@ -20,30 +18,17 @@ from flows.run_pairs import pair_completions
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from tests.factories import finish, make_document, make_recipe
+from tests.test_gate_metrics import rollouts as verdicts_file
 
 Rewards = Mapping[str, Sequence[float]]
 
 
 def rollouts(path: Path, rewards: Rewards, **changes: Any) -> Path:
     """Problems with a completion a reward; `changes` replace fields of every row."""
-    rows = [
-        {
-            "problem_id": problem,
-            "sample": sample,
-            "prompt": [{"role": "user", "content": f"toss {problem}"}],
-            "ground_truth": "1",
-            "verifier": "exact_number",
-            "arguments": "{}",
-            "completion": f"{path.stem} {sample}",
-            "reward": reward,
-            "reason": "because",
-            **changes,
-        }
-        for problem, given in rewards.items()
-        for sample, reward in enumerate(given)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
+    samples = {
+        problem: [{"reward": reward, **changes} for reward in given] for problem, given in rewards.items()
+    }
+    return verdicts_file(path, samples)
 
 
 # Paired by problem

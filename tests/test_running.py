@@ -66,7 +66,8 @@ def test_a_run_that_is_done_is_done_although_prefects_server_went_away(
 ) -> None:
     ended: list[str] = []
 
-    def flow(*_: object) -> None:
+    def flow(*_: object, override: str | None) -> None:
+        del override
         ended.append(_note_run(ledger, states.DONE))
         _fail_to_tell(None)
 
@@ -79,7 +80,8 @@ def test_a_run_that_is_done_is_done_although_prefects_server_went_away(
 def test_how_a_run_ended_is_told_although_prefects_server_went_away(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def flow(*_: object) -> None:
+    def flow(*_: object, override: str | None) -> None:
+        del override
         _note_run(ledger, states.FAILED)
         _fail_to_tell(error)
 
@@ -92,7 +94,8 @@ def test_how_a_run_ended_is_told_although_prefects_server_went_away(
 def test_a_run_that_prefects_server_did_not_let_begin_says_so(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:
-    def flow(*_: object) -> None:
+    def flow(*_: object, override: str | None) -> None:
+        del override
         if state is not None:
             _note_run(ledger, state)
         _fail_to_tell(None)
@@ -105,7 +108,8 @@ def test_a_run_that_prefects_server_did_not_let_begin_says_so(
 def test_a_mistake_of_ours_is_not_taken_for_a_server_that_is_gone(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flow(*_: object) -> None:
+    def flow(*_: object, override: str | None) -> None:
+        del override
         raise ZeroDivisionError
 
     monkeypatch.setattr(pipeline, "post_training", flow)

@@ -33,7 +33,7 @@ def export_version(
             "Name the target so.",
         )
     pieces = _counted(warehouse.reader.pieces(version), version.num_rows, on_progress)
-    with _complete_or_absent(target) as temporary:
+    with complete_or_absent(target) as temporary:
         if target.name.endswith((".jsonl", ".jsonl.gz")):
             with temporary.open("wb") as file:
                 _write_json_lines(
@@ -46,15 +46,15 @@ def export_version(
 
 
 @contextmanager
-def _complete_or_absent(target: Path) -> Generator[Path]:
-    """Where to write what becomes `target`. Raises DataError.
+def complete_or_absent(target: Path, *, replaces: bool = False) -> Generator[Path]:
+    """Where to write what becomes `target`, in the place of what is there if it `replaces` that. Raises DataError.
 
     A failure leaves nothing. What a killed export left is removed by the next one into the same folder.
     """
     mark = f".burnish-export.{platform.node()}."
     temporary = target.parent / f"{mark}{os.getpid()}.{time.monotonic_ns()}"
     try:
-        if target.exists():
+        if target.exists() and not replaces:
             raise DataError(
                 f"{target} exists already.", "a new file or folder", "Name another one, or remove it."
             )
@@ -67,7 +67,11 @@ def _complete_or_absent(target: Path) -> Generator[Path]:
                 _remove(left)
         try:
             yield temporary
+            replaced = target.parent / f"{mark}{os.getpid()}.{time.monotonic_ns()}"
+            if target.exists():
+                target.rename(replaced)
             temporary.rename(target)
+            _remove(replaced)
         finally:
             _remove(temporary)
     except OSError as error:

