@@ -9,7 +9,7 @@ from typing import Any
 from data_contracts.errors import GateRefused, RecipeError
 from data_contracts.gates import GateVerdict
 from flows.gate_view import gate_lines
-from flows.suites import CANDIDATE, GATE, SUITE, suite_of_verdicts
+from flows.suites import CANDIDATE_CONTENT, GATE, SUITE, suite_of_verdicts
 from infra.ledger import Ledger
 from infra.records import Decision, Execution
 
@@ -37,7 +37,7 @@ def gate_result(report: Path, verdicts: Execution) -> dict[str, Any]:
     return {
         GATE: json.loads(report.read_text()),
         SUITE: suite_of_verdicts(verdicts),
-        CANDIDATE: model.fingerprint,
+        CANDIDATE_CONTENT: model.fingerprint,
     }
 
 
@@ -63,7 +63,9 @@ def require_passed(ledger: Ledger, gate: Execution, override: str | None) -> str
                 ]
             ),
         )
-    evidence = {"input_key": gate.input_key} | {name: gate.result[name] for name in (GATE, SUITE, CANDIDATE)}
+    evidence = {"input_key": gate.input_key} | {
+        name: gate.result[name] for name in (GATE, SUITE, CANDIDATE_CONTENT)
+    }
     ledger.decide(
         Decision(time.time(), OVERRIDE, gate.name, None, None, getpass.getuser(), override, evidence)
     )

@@ -8,12 +8,13 @@ from copy import deepcopy
 from typing import Any
 
 from data_contracts.errors import NotFoundError, RecipeError
+from data_contracts.gates import CHAMPION
 from data_contracts.stage_configs import MODEL_KINDS
 from flows.graph import make_nodes
 from flows.nodes import BASE, evaluation_name, needed_for
 from flows.past_runs import find_run
 from flows.plan import Action, Plan, Wishes, make_plan
-from flows.promoting.decisions import CHAMPION, standing
+from flows.promoting.decisions import standing
 from flows.recipe import Recipe, is_registered, nearest, registered_version
 from flows.recipe_files import check_recipe
 from flows.remembered import remembered_sources

@@ -51,6 +51,15 @@ def has_output(home: Home, execution: Execution) -> bool:
     return any(path.glob("*.safetensors")) if execution.output == "model" else path.is_file()
 
 
+def verdicts_of(ledger: Ledger, home: Home, model: str, version: int, suite: str) -> Execution | None:
+    """The newest stored verdicts of a registered version on the suite; None where there are none any more."""
+    made = [each for each in ledger.find_by_output(model, version) if each.output == "model"]
+    if not made:
+        return None
+    found = stored_verdicts(ledger, made[0].fingerprint, suite)
+    return next((each for each in found if has_output(home, each)), None)
+
+
 def _with_same_input(ledger: Ledger, node: Node, given: Mapping[str, Execution]) -> list[Execution]:
     found = ledger.find_by_input_key(node.input_key(given))
     if found or node.kind != "verify" or node.compare_with or node.start is None:

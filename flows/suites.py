@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from data_contracts.canonical import fingerprint
-from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
 
@@ -20,7 +19,7 @@ GATE = "gate"
 SUITE = "suite"
 """Under this a gate's result, and a promotion's evidence, name the suite."""
 
-CANDIDATE = "candidate_fingerprint"
+CANDIDATE_CONTENT = "candidate_fingerprint"
 """Under this they name the content of the model that was judged."""
 
 
@@ -47,18 +46,9 @@ def stored_verdicts(ledger: Ledger, model: str, suite: str) -> list[Execution]:
     ]
 
 
-def verdicts_of(ledger: Ledger, home: Home, model: str, version: int, suite: str) -> Execution | None:
-    """The newest stored verdicts of a registered version on the suite; None where there are none any more."""
-    made = [each for each in ledger.find_by_output(model, version) if each.output == "model"]
-    if not made:
-        return None
-    found = stored_verdicts(ledger, made[0].fingerprint, suite)
-    return next((each for each in found if (home.rows_dir / f"{each.fingerprint}.parquet").is_file()), None)
-
-
 def num_choices(ledger: Ledger, suite: str, candidate: str) -> int:
     """How many different models were judged on the suite, by gates and for promotion, the candidate included."""
     of_gates = [each.result for each in ledger.find_by_kind(GATE)]
     of_promotions = [decision.evidence for decision in ledger.decisions()]
     judged = [each for each in [*of_gates, *of_promotions] if each.get(SUITE) == suite]
-    return len({candidate, *(each[CANDIDATE] for each in judged)})
+    return len({candidate, *(each[CANDIDATE_CONTENT] for each in judged)})

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from data_contracts.errors import PromotionError
+from data_contracts.gates import CHAMPION
 from flows.promoting.decisions import (
     ALIASES,
     CANDIDATE,
-    CHAMPION,
     FOUND,
     PREVIOUS,
     Standing,

@@ -4,6 +4,7 @@ After "Model Cards for Model Reporting" (Mitchell et al., arXiv 1810.03993) in H
 ledger and the catalog whenever it is asked for, so nothing of it is kept twice; MLflow has a projection of it.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,12 @@ from data_contracts.gates import GateVerdict
 from flows.lineage.models import ancestors, reference_of
 from flows.promoting.behind import datasets_behind, recipe_behind
 from flows.promoting.card_metadata import front_matter, sampling_of
-from flows.promoting.decisions import GATE, REFUSE, VERSION, tenures
+from flows.promoting.decisions import REFUSE, VERSION, tenures
 from flows.promoting.evaluations import find_evaluation
 from flows.promoting.loading import Form, hub_base, loading_section
 from flows.promoting.markdown import code, codes, section
-from flows.promoting.view import local_time
 from flows.promoting.why import Explanation, Rows, explain
+from flows.suites import GATE
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -91,7 +92,7 @@ def _heading(ledger: Ledger, why: Explanation, made: Execution) -> str:
     document = recipe_behind(ledger, made)
     lines = [
         f"Made by Burnish: stage {code(made.stage)} ({made.kind}) of the recipe {code(made.pipeline)}, run "
-        f"{code(made.run_id)}, {local_time(made.ended)}.",
+        f"{code(made.run_id)}, {_utc(made.ended)}.",
         f"Content {code(why.fingerprint)}; recipe {code(fingerprint(document))}.",
     ]
     lines += [
@@ -109,17 +110,17 @@ def _promotion(ledger: Ledger, why: Explanation, made: Execution) -> Iterable[st
     else:
         because = f", because {code(decided.reason)}" if decided.reason else ""
         when = "It is the champion" if decided.is_in_force else "It was the champion"
-        yield f"{when}: {decided.kind} by {code(decided.actor)} on {local_time(decided.made)}{because}."
+        yield f"{when}: {decided.kind} by {code(decided.actor)} on {_utc(decided.made)}{because}."
         if decided.override:
             yield f"The gate refused it and was overridden: {code(decided.override)}"
         if decided.gate is not None:
             yield from _gate(decided.gate)
         for tenure in tenures(ledger, made.name):
             if tenure.version == made.version and tenure.ended is not None:
-                yield f"Champion from {local_time(tenure.began)} until {local_time(tenure.ended)}."
+                yield f"Champion from {_utc(tenure.began)} until {_utc(tenure.ended)}."
     for refusal in ledger.decisions(made.name):
         if refusal.kind == REFUSE and refusal.evidence[VERSION] == made.version:
-            yield f"Refused on {local_time(refusal.made)}."
+            yield f"Refused on {_utc(refusal.made)}."
             if refusal.evidence[GATE]:
                 yield from _gate(GateVerdict.model_validate(refusal.evidence[GATE]))
             return
@@ -203,3 +204,8 @@ def _libraries(made: Execution, evaluation: Execution | None) -> Iterable[str]:
         if each is not None and each.environment:
             told = {name: value for name, value in each.environment.items() if name not in _MACHINE}
             yield f"{what} with {codes(f'{name} {value}' for name, value in told.items())}"
+
+
+def _utc(seconds: float) -> str:
+    """The same in every reader's zone: MLflow's copy is compared with what another machine would write."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

@@ -10,17 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.gates import CHAMPION
 from flows.doctor.needed import current_version
+from flows.suites import GATE
 from infra.ledger import Ledger
 from infra.records import MOVES, PROMOTE, ROLLBACK, Decision
 
 REFUSE = "refuse"
-CHAMPION, PREVIOUS, CANDIDATE = "champion", "previous", "candidate"
+PREVIOUS, CANDIDATE = "previous", "candidate"
 ALIASES = (CHAMPION, PREVIOUS, CANDIDATE)
 
-GATE, OVERRIDE, VERSION, FOUND = "gate", "override", "version", "found"
-"""Keys of a decision's evidence: the gate's verdict, why it was overridden, the version that was judged, and the
-aliases that were found in MLflow."""
+OVERRIDE, VERSION, FOUND = "override", "version", "found"
+"""Keys of a decision's evidence, beside those of suites: why the gate was overridden, the version that was judged,
+and the aliases that were found in MLflow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from typing import Any
 from data_contracts.errors import NotFoundError
 from data_contracts.gates import CHAMPION
 from flows.promoting.behind import recipe_behind
+from flows.promoting.decisions import CANDIDATE
 from flows.running import run_recipe
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
 
-CANDIDATE = "candidate"
 _NAME_LENGTH = 38
 """Of the recipe's, so that `_promotion` fits behind it."""
 

@@ -3,7 +3,8 @@
 from data_contracts.gates import CHAMPION
 from flows.nodes import evaluation_name
 from flows.promoting.candidates import find_execution
-from flows.promoting.evaluating import CANDIDATE, promotion_pipeline
+from flows.promoting.decisions import CANDIDATE
+from flows.promoting.evaluating import promotion_pipeline
 from flows.stored import has_output
 from infra.home import Home
 from infra.ledger import Ledger

@@ -9,11 +9,11 @@ from data_contracts.gates import GateQuestions, GateVerdict
 from flows.lineage.models import ancestors
 from flows.promoting.behind import datasets_behind, recipe_behind, verifiers_behind
 from flows.promoting.candidates import find_execution
-from flows.promoting.decisions import GATE, OVERRIDE, VERSION
+from flows.promoting.decisions import OVERRIDE, VERSION
 from flows.promoting.evaluating import evaluate_missing
 from flows.promoting.evaluations import find_evaluation
-from flows.stored import output_path
-from flows.suites import CANDIDATE, SUITE, num_choices, suite_of_verdicts, verdicts_of
+from flows.stored import output_path, verdicts_of
+from flows.suites import CANDIDATE_CONTENT, GATE, SUITE, num_choices, suite_of_verdicts
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
@@ -144,7 +144,7 @@ def _evidence(
     parents = [given for given in candidate.inputs if given.role == "start"]
     return {
         VERSION: candidate.version,
-        CANDIDATE: candidate.fingerprint,
+        CANDIDATE_CONTENT: candidate.fingerprint,
         OVERRIDE: None,
         "accuracy": evaluation.result["metrics"]["eval/accuracy"] if evaluation else None,
         "datasets": datasets_behind(*behind, *judging),

@@ -8,8 +8,9 @@ import getpass
 import time
 from typing import TYPE_CHECKING
 
+from data_contracts.gates import CHAMPION
 from flows.promoting.aliases import Projection, deciding, project
-from flows.promoting.decisions import CHAMPION, FOUND
+from flows.promoting.decisions import FOUND
 from flows.promoting.describing import describe_decided
 from infra.home import Home
 from infra.ledger import Ledger

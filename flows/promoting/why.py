@@ -9,8 +9,9 @@ from data_contracts.gates import GateVerdict
 from data_contracts.stage_configs import AnyConfig
 from flows.lineage.models import ancestors, reference_of
 from flows.promoting.behind import datasets_behind, verifiers_behind
-from flows.promoting.decisions import GATE, OVERRIDE, tenures
+from flows.promoting.decisions import OVERRIDE, tenures
 from flows.promoting.evaluations import find_evaluation
+from flows.suites import GATE
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision, Execution

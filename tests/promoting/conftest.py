@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from flows.cli.app import execute
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.registry_aliases import RegistryAliases
+from tests.copied_home import kept_copy, restored
 from tests.promoting.judged_home import MODEL, make_home
 
 
@@ -40,21 +40,13 @@ Burnish = Callable[..., Said]
 
 @pytest.fixture(scope="session")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A home and a copy of it: MLflow and DuckDB hold absolute paths, so tests work at the same place."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # no connection outlives its file
-        root = tmp_path_factory.mktemp("judged")
-        make_home(root / "home")
-        shutil.copytree(root / "home", root / "copy")
-        yield root / "home", root / "copy"
+    with kept_copy(make_home, tmp_path_factory.mktemp("judged")) as paths:
+        yield paths
 
 
 @pytest.fixture
 def home(judged: tuple[Path, Path]) -> Home:
-    path, copy = judged
-    shutil.rmtree(path)
-    shutil.copytree(copy, path)
-    return Home(path)
+    return restored(*judged)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Model cards: what they say is what the ledger has, foreign text does nothing in them, MLflow shows them."""
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,19 @@ def test_a_card_says_what_the_ledger_has(home: Home, ledger: Ledger) -> None:
     ):
         assert part in card.text
     assert os.uname().nodename not in card.text
+
+
+def test_a_card_is_the_same_wherever_the_clock_of_its_reader_stands(
+    home: Home, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = set[str]()
+    for zone in ("UTC", "Asia/Tokyo", "America/Lima"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        cards.add(card_of(home, ledger, 1).text)
+    monkeypatch.undo()
+    time.tzset()
+    assert len(cards) == 1
 
 
 def test_a_card_says_who_decided_and_what_the_gate_found(

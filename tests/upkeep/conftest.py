@@ -1,29 +1,32 @@
 """A home with three finished runs, fresh for every test."""
 
-import shutil
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.home import Home
+from tests.copied_home import kept_copy, restored
 from tests.upkeep.finished_home import make_home
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """A home and a copy of it: MLflow and DuckDB hold absolute paths, so tests work at the same place."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # no connection outlives its file
-        root = tmp_path_factory.mktemp("finished")
-        make_home(root / "home")
-        shutil.copytree(root / "home", root / "copy")
-        yield root / "home", root / "copy"
+    with kept_copy(make_home, tmp_path_factory.mktemp("finished")) as paths:
+        yield paths
 
 
 @pytest.fixture
 def home(template: tuple[Path, Path]) -> Home:
-    path, copy = template
-    shutil.rmtree(path)
-    shutil.copytree(copy, path)
-    return Home(path)
+    return restored(*template)
+
+
+@pytest.fixture
+def environment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a command that runs in this process."""
+    for name in [*os.environ]:
+        monkeypatch.setenv(name, os.environ[name])  # and so put back what the command sets
+    for name in ("PREFECT_HOME", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BURNISH_HOME", str(home.path))

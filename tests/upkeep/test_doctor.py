@@ -508,15 +508,6 @@ def test_repairs_that_were_killed_are_finished_by_the_next(
 # The command
 
 
-@pytest.fixture
-def environment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        monkeypatch.setenv(name, os.environ[name])  # and so put back what the command sets
-    for name in ("PREFECT_HOME", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BURNISH_HOME", str(home.path))
-
-
 def test_the_command_ends_with_0_for_a_sound_home_and_1_for_what_is_left(
     home: Home, environment: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """What nothing needs goes, whatever is needed stays, and a kill at any point leaves a sound home."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -256,15 +255,6 @@ def test_a_kill_leaves_a_home_that_is_sound_once_leftovers_are_swept_and_the_nex
     list(examine(home.path, fix=True))
     assert faults(home) == []
     assert models(home) == on_disk(home) == ALL - {"small.sft/2"}
-
-
-@pytest.fixture
-def environment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        monkeypatch.setenv(name, os.environ[name])  # and so put back what the command sets
-    for name in ("PREFECT_HOME", "PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BURNISH_HOME", str(home.path))
 
 
 def test_the_command_shows_first_and_removes_when_told_to(
