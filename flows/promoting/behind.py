@@ -14,6 +14,12 @@ def recipe_behind(ledger: Ledger, made: Execution) -> dict[str, Any]:
     return {}
 
 
+def recipe_that_made(ledger: Ledger, made: Execution) -> dict[str, Any]:
+    """The recipe's document of the very run that made the model, whatever reused it since."""
+    runs = ledger.runs(made.pipeline, limit=-1)
+    return next((run.document for run in runs if run.run_id == made.run_id), {})
+
+
 def verifiers_behind(*executions: Execution) -> dict[str, str]:
     """Fingerprints of the code of every verifier that decided one of these results."""
     return {

@@ -13,7 +13,7 @@ from data_contracts.canonical import fingerprint
 from data_contracts.data_card import DataCard
 from data_contracts.gates import GateVerdict
 from flows.lineage.models import ancestors, reference_of
-from flows.promoting.behind import datasets_behind, recipe_behind
+from flows.promoting.behind import datasets_behind, recipe_that_made
 from flows.promoting.card_metadata import front_matter, sampling_of
 from flows.promoting.decisions import REFUSE, VERSION, tenures
 from flows.promoting.evaluations import find_evaluation
@@ -89,7 +89,7 @@ def make_card(
 
 
 def _heading(ledger: Ledger, why: Explanation, made: Execution) -> str:
-    document = recipe_behind(ledger, made)
+    document = recipe_that_made(ledger, made)
     lines = [
         f"Made by Burnish: stage {code(made.stage)} ({made.kind}) of the recipe {code(made.pipeline)}, run "
         f"{code(made.run_id)}, {_utc(made.ended)}.",

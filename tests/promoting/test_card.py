@@ -24,6 +24,7 @@ from flows.promoting.card import Card, make_card
 from flows.promoting.card_metadata import front_matter
 from flows.promoting.markdown import code
 from flows.promoting.why import Explanation, Rows
+from infra import records as states
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution, Input, Withdrawal
@@ -110,6 +111,13 @@ def test_a_card_is_the_same_wherever_the_clock_of_its_reader_stands(
     monkeypatch.undo()
     time.tzset()
     assert len(cards) == 1
+
+
+def test_a_card_stays_as_it_is_when_another_recipe_reuses_its_model(home: Home, ledger: Ledger) -> None:
+    before, base = card_of(home, ledger, 1).text, made(ledger, 1)
+    run = ledger.begin_run(base.pipeline, {"name": base.pipeline, "seed": 8}, os.getpid(), 0.0)
+    ledger.set_stage(run, base.stage, base.kind, base.key, states.REUSED)
+    assert card_of(home, ledger, 1).text == before
 
 
 def test_a_card_says_who_decided_and_what_the_gate_found(
