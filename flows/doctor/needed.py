@@ -1,11 +1,13 @@
 """Which model versions somebody needs, and why: the one rule behind `doctor` and `gc`.
 
-Needed are those that an alias names, that a promotion went to or came from, and that the newest runs of each
-recipe used or made. What `gc` was told to let go is noted in the ledger as a decision.
+Needed are those that an alias names, that a promotion went to or came from, that the newest runs of each recipe
+used or made, and that a promotion of the pipeline or of one of its stages would take. What `gc` was told to let go
+is noted in the ledger as a decision.
 """
 
 from collections.abc import Iterable, Mapping
 
+from flows.whole_runs import newest_model, newest_whole_run, trained_stages
 from infra.ledger import Ledger
 from infra.records import MOVES, Decision, Execution, Run
 
@@ -61,6 +63,9 @@ def needed_models(
     for run in newest_runs(ledger, keep_last):
         for version in _of_run(ledger, run):
             needed.setdefault(version, f"run {run.run_id} of {run.recipe} has it")
+    for pipeline in {run.recipe for run in ledger.runs(limit=-1)}:
+        for version in _candidates(ledger, pipeline):
+            needed.setdefault(version, f"`burnish promote {pipeline}` may take it")
     for decision in promotions(ledger):
         for number in (decision.from_version, decision.to_version):
             if number is not None:
@@ -78,14 +83,26 @@ def promotions(ledger: Ledger) -> list[Decision]:
 
 
 def newest_runs(ledger: Ledger, keep_last: int) -> list[Run]:
-    """Of each recipe the newest runs, up to the one with which `keep_last` have ended well."""
+    """Of each recipe the newest runs, up to the one with which `keep_last` ended well; and the newest whole one."""
     by_recipe: dict[str, list[Run]] = {}
     done: dict[str, int] = {}
     for run in ledger.runs(limit=-1):
         if done.get(run.recipe, 0) < keep_last:
             by_recipe.setdefault(run.recipe, []).append(run)
             done[run.recipe] = done.get(run.recipe, 0) + (run.state == "done")
+    for recipe, runs in by_recipe.items():
+        whole = newest_whole_run(ledger, recipe)
+        runs += [whole] if whole is not None and whole not in runs else []
     return [run for runs in by_recipe.values() for run in runs]
+
+
+def _candidates(ledger: Ledger, pipeline: str) -> set[Version]:
+    """What a promotion of the pipeline, or of one of its stages, takes."""
+    whole = newest_whole_run(ledger, pipeline)
+    stages = trained_stages(whole) if whole is not None else set[str]()
+    models = filter(None, (newest_model(ledger, pipeline, stage) for stage in sorted(stages)))
+    named = [model.rpartition("/") for model in models]
+    return {(name, current_version(ledger, name, int(version))) for name, _, version in named}
 
 
 def _of_run(ledger: Ledger, run: Run) -> set[Version]:

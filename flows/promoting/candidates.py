@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_contracts.errors import NotFoundError, RecipeError
-from data_contracts.stage_configs import MODEL_KINDS
+from flows.doctor.needed import released
 from flows.recipe import nearest
+from flows.whole_runs import models_of, newest_model, newest_whole_run, trained_stages
 from infra.ledger import Ledger
 from infra.records import MOVES, Execution
 
@@ -44,7 +45,11 @@ def find_candidate(ledger: Ledger, wanted: Wanted) -> Execution:
         number = newest if wanted.version is None else ""
     own = [each for each in made if each.name == name]
     number = number or ("" if wanted.version is None else str(wanted.version))
-    found = [each for each in own if number in ("", str(each.version))]
+    if number:
+        found = [each for each in own if str(each.version) == number]
+    else:
+        gone = released(ledger)
+        found = [each for each in own if (name, each.version) not in gone] or own
     if not found:
         versions = ", ".join(map(str, sorted({each.version for each in own})))
         raise NotFoundError(
@@ -103,13 +108,10 @@ def _of_pipeline(ledger: Ledger, pipeline: str, stage: str | None, known: Collec
         raise NotFoundError(
             "No model is registered in this home yet.", "a finished run", "`burnish run tiny` makes one."
         )
-    for run in ledger.runs(pipeline):
-        made = {line["stage"]: line["model"] for line in (run.summary or {"lines": []})["lines"]}
-        if stage is not None and stage in made:
-            return made[stage]
-        stages = {name for name, config in run.document["stages"].items() if config["kind"] in MODEL_KINDS}
-        if stage is None and stages and stages <= made.keys():
-            return made[_last(pipeline, run.document["stages"], stages)]
+    if stage is not None and (found := newest_model(ledger, pipeline, stage)) is not None:
+        return found
+    if stage is None and (run := newest_whole_run(ledger, pipeline)) is not None:
+        return models_of(run)[_last(pipeline, run.document["stages"], trained_stages(run))]
     models = sorted(known)
     if stage is not None and (own := [each for each in models if each.startswith(f"{pipeline}.")]):
         raise NotFoundError(

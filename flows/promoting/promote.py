@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from data_contracts.errors import NotFoundError
 from data_contracts.gates import CHAMPION, GateVerdict
+from flows.doctor.needed import released
 from flows.promoting.aliases import deciding, look, project, require_as_decided, settle
 from flows.promoting.candidates import Wanted, find_candidate
 from flows.promoting.decisions import OVERRIDE, REFUSE, Standing, decisions_about
@@ -93,7 +94,7 @@ def promote(
     model = candidate.name
     notes = [] if request.is_dry else [settle(home, ledger, aliases, model)]
     found = look(ledger, aliases, model)
-    _require_registered(candidate, found.found.versions)
+    _require_registered(ledger, candidate, found.found.versions)
     require_sound(home, ledger, candidate, registry.model_directory)
     if request.take_over is None:
         require_as_decided(found)
@@ -186,10 +187,17 @@ def _baseline(ledger: Ledger, against: str, before: Standing) -> tuple[str, int]
     return made.name, made.version
 
 
-def _require_registered(candidate: Execution, versions: frozenset[int]) -> None:
-    if candidate.version not in versions:
+def _require_registered(ledger: Ledger, candidate: Execution, versions: frozenset[int]) -> None:
+    if candidate.version in versions:
+        return
+    named = f"{candidate.name}/{candidate.version}"
+    expected = f"one of {', '.join(map(str, sorted(versions)))}" if versions else "a registered version"
+    if (candidate.name, candidate.version) in released(ledger):
         raise NotFoundError(
-            f"MLflow has lost {candidate.name}/{candidate.version}.",
-            f"one of {', '.join(map(str, sorted(versions)))}" if versions else "a registered version",
-            "`burnish doctor --fix` registers it again from the model that this home keeps.",
+            f"`burnish gc` let {named} go.", expected, f"`burnish run {candidate.pipeline}` makes it again."
         )
+    raise NotFoundError(
+        f"MLflow has lost {named}.",
+        expected,
+        "`burnish doctor --fix` registers it again from the model that this home keeps.",
+    )

@@ -13,6 +13,7 @@ from data_contracts.errors import HomeError
 from flows.cli.app import execute
 from flows.doctor.checkup import examine
 from flows.doctor.garbage import Collection, Waste
+from flows.promoting.candidates import Wanted, find_candidate
 from flows.promoting.describing import describe
 from flows.stored import has_output
 from infra.home import Home
@@ -85,6 +86,47 @@ def test_a_run_that_failed_since_takes_nothing_from_the_last_that_ended_well(hom
     run = ledger.begin_run("small", {"name": "small", "stages": {}}, 1, 0.0)
     ledger.end_run(run, INTERRUPTED, None)
     assert [each.what for each in waste(home) if each.kind == "model"] == ["small.sft/2"]
+
+
+def _run(ledger: Ledger, models: dict[str, str]) -> None:
+    """A finished run of a recipe with two stages, of which it came to these."""
+    stages = {"sft": {"kind": "sft", "start": "base"}, "dpo": {"kind": "dpo", "start": "sft"}}
+    run = ledger.begin_run("small", {"name": "small", "stages": stages}, 1, 0.0)
+    for stage, model in models.items():
+        name, _, version = model.partition("/")
+        made = ledger.find_by_output(name, int(version))[0]
+        ledger.set_stage(run, stage, made.kind, made.key, DONE)
+    lines = [{"stage": stage, "model": model} for stage, model in models.items()]
+    ledger.end_run(run, DONE, {"lines": lines})
+
+
+def test_what_a_promotion_of_the_pipeline_or_a_stage_would_take_stays_whatever_ran_in_part_since(
+    home: Home,
+) -> None:
+    ledger = Ledger(home.ledger_path)
+    third = ledger.find_by_output("small.sft", 3)[0]
+    registry = ModelRegistry(home.mlflow_uri, home.mlflow_artifacts_dir)
+    for version in (1, 2):
+        parent = registry.start_pipeline_run("small", third.run_id, "")
+        child = registry.start_stage_run(parent, "small", "dpo", f"key-dpo-{version}", {})
+        content = write_model(home.models_dir / "scratch", 10.0 + version)
+        folder = (home.models_dir / "scratch").rename(home.models_dir / content)
+        assert registry.register_model(child, "small.dpo", folder, f"key-dpo-{version}", {}) == version
+        made = replace(third, name="small.dpo", stage="dpo", kind="dpo", key=f"key-dpo-{version}")
+        ledger.record(replace(made, version=version, fingerprint=content))
+    _run(ledger, {"sft": "small.sft/2", "dpo": "small.dpo/1"})
+    _run(ledger, {"sft": "small.sft/3"})
+    assert find_candidate(ledger, Wanted("small")).version == 1
+    assert [each.what for each in waste(home) if each.kind == "model"] == ["small.dpo/2"]
+    _run(ledger, {"dpo": "small.dpo/2"})
+    _run(ledger, {"sft": "small.sft/3"})
+    assert find_candidate(ledger, Wanted("small", stage="dpo")).version == 2
+    assert [each.what for each in waste(home) if each.kind == "model"] == []
+    _run(ledger, {"sft": "small.sft/3", "dpo": "small.dpo/1"})
+    assert [each.what for each in waste(home) if each.kind == "model"] == ["small.sft/2", "small.dpo/2"]
+    for each in waste(home):
+        each.remove()
+    assert find_candidate(ledger, Wanted("small.dpo")).version == 1, "the newest that is there"
 
 
 def test_weights_that_two_versions_share_stay_for_the_one_that_is_needed(home: Home) -> None:
