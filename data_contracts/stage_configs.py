@@ -98,8 +98,12 @@ class SelectConfig(Config):
         return self
 
 
+REGISTERED = r"^models:/[a-z][a-z0-9_.]*/[1-9][0-9]{0,8}$"
+"""A version of the registry."""
+
+
 class BaseModelConfig(Config):
-    """Where the pipeline's first model comes from: exactly one of `build`, `model`, `path`."""
+    """Where the pipeline's first model comes from: exactly one of `build`, `model`, `path`, `version`."""
 
     kind: Literal["base"] = "base"
     build: Literal["tiny-qwen3"] | None = None
@@ -114,13 +118,18 @@ class BaseModelConfig(Config):
     path: str | None = None
     """A local Hugging Face directory with safetensors weights."""
 
+    version: str | None = Field(default=None, pattern=REGISTERED)
+    """A version of this home as it stands, `models:/NAME/VERSION`: nothing new is registered."""
+
     trust_remote_code: Literal[False] = False
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        given = [name for name in ("build", "model", "path") if getattr(self, name) is not None]
+        given = [name for name in ("build", "model", "path", "version") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give one of build, model, path; found {' and '.join(given) or 'none'}")
+            raise ValueError(
+                f"give one of build, model, path, version; found {' and '.join(given) or 'none'}"
+            )
         if (self.model is None) != (self.revision is None):
             raise ValueError("a hub model needs both model and revision (a commit hash), nothing else does")
         return self

@@ -52,6 +52,9 @@ class _Graph:
     nodes: dict[str, Node] = field(default_factory=dict[str, "Node"])
 
     def add_base(self, config: BaseModelConfig) -> None:
+        if config.version is not None:
+            self._add_version(BASE, config.version)
+            return
         if config.path is None:
             self.add(BASE, config, _Edges(), {})
             return
@@ -162,13 +165,16 @@ class _Graph:
         model, version = registered_version(reference)
         name = f"{model}.v{version}"
         if name not in self.nodes:
-            made = self.known.find_version(model, version)
-            node = self.add(
-                name, RegisteredModelConfig(reference=reference), _Edges(), {"model": made.fingerprint}
-            )
-            identity = {**node.identity, "seed": None}
-            self.nodes[name] = replace(node, identity=identity, key=fingerprint(identity))
+            self._add_version(name, reference)
         return name
+
+    def _add_version(self, name: str, reference: str) -> None:
+        made = self.known.find_version(*registered_version(reference))
+        node = self.add(
+            name, RegisteredModelConfig(reference=reference), _Edges(), {"model": made.fingerprint}
+        )
+        identity = {**node.identity, "seed": None}
+        self.nodes[name] = replace(node, identity=identity, key=fingerprint(identity))
 
 
 def _without_withdrawn(node: Node, scopes: list[str]) -> Node:

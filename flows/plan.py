@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from data_contracts.errors import NotFoundError, RecipeError
+from data_contracts.stage_configs import RegisteredModelConfig
 from flows.causes import FORCED, Cause, inherited
 from flows.drift import drift, environment_of
 from flows.earlier import Earlier
@@ -12,7 +13,7 @@ from flows.estimates import bytes_on_disk, estimated_seconds
 from flows.gating import is_refused, require_reason
 from flows.graph import make_nodes
 from flows.nodes import REGISTERED, Node, needed_for
-from flows.recipe import Recipe, nearest
+from flows.recipe import Recipe, nearest, registered_version
 from flows.remembered import remembered_sources
 from flows.stored import find_reusable, find_same_input, has_output, is_own, output_path, stands_here
 from flows.suites import GATE
@@ -188,8 +189,9 @@ class _Planning:
 
     def _find_registered(self, node: Node) -> Execution:
         """The version a stage starts from. Raises NotFoundError when its weights are gone."""
-        model, version = node.name.rpartition(".v")[::2]
-        made = self.ledger.find_by_output(model, int(version))
+        assert isinstance(node.config, RegisteredModelConfig)
+        model, version = registered_version(node.config.reference)
+        made = self.ledger.find_by_output(model, version)
         if any(execution.output != "model" for execution in made):
             raise RecipeError(
                 f"{model}/{version} is a dataset version.", "a registered model", "See `burnish models`."

@@ -15,6 +15,7 @@ from data_contracts.model_verifiers import JudgeSettings, RewardModelSettings
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import (
     MODEL_KINDS,
+    REGISTERED,
     BaseModelConfig,
     EvaluateConfig,
     RunSettings,
@@ -22,8 +23,6 @@ from data_contracts.stage_configs import (
 )
 from data_contracts.training_configs import LoRA, TrainingConfig
 from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt, Seed
-
-_REGISTERED = re.compile(r"models:/[a-z][a-z0-9_.]*/[1-9][0-9]{0,8}")
 
 VerifierPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -194,7 +193,7 @@ class Recipe(Config):
 
 def is_registered(start: str) -> bool:
     """Whether a stage's start is a version of the registry, `models:/NAME/VERSION`."""
-    return _REGISTERED.fullmatch(start) is not None
+    return re.fullmatch(REGISTERED, start) is not None
 
 
 def registered_version(start: str) -> tuple[str, int]:

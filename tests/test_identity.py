@@ -163,6 +163,7 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "model": "a/c",
         "revision": "beef",
         "path": {"path": "MODEL", "model": None, "revision": None},
+        "version": {"version": "models:/other.base/2", "model": None, "revision": None},
     },
     stage_configs.RunSettings: {
         "accelerators": 1,

@@ -122,9 +122,9 @@ ERROR_CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a learning rate without end": ({"stages.sft.learning_rate": math.inf}, ["stages.sft.learning_rate"]),
     "two origins of base": (
         {"base.path": "model"},
-        ["base: give one of build, model, path; found build and path"],
+        ["base: give one of build, model, path, version; found build and path"],
     ),
-    "no origin of base": ({"base": {}}, ["base: give one of build, model, path; found none"]),
+    "no origin of base": ({"base": {}}, ["base: give one of build, model, path, version; found none"]),
     "a hub model that may move": ({"base": {"model": "a/b"}}, ["base", "both model and revision"]),
     "two origins of a dataset": (
         {"datasets.worked.path": "rows.jsonl"},

@@ -4,6 +4,7 @@ from typing import Any
 
 from data_contracts.errors import NotFoundError
 from data_contracts.gates import CHAMPION
+from flows.doctor.needed import current_version
 from flows.promoting.behind import recipe_behind
 from flows.promoting.decisions import CANDIDATE
 from flows.running import run_recipe
@@ -40,12 +41,18 @@ def promotion_recipe(ledger: Ledger, candidate: Execution, baseline: Execution |
         name: {"kind": "verify", "start": f"models:/{model.name}/{model.version}", **evaluate}
         for name, model in judged.items()
     }
-    kept = {
-        name: document[name] for name in ("seed", "base", "datasets", "verifiers", "run") if name in document
-    }
+    kept = {name: document[name] for name in ("seed", "datasets", "verifiers", "run") if name in document}
     used = _with_sources(kept["datasets"], evaluate["rows"])
     kept["datasets"] = {name: each for name, each in kept["datasets"].items() if name in used}
-    return {"name": promotion_pipeline(candidate.pipeline), **kept, "stages": stages}
+    base = {"version": _base_of(ledger, candidate)}
+    return {"name": promotion_pipeline(candidate.pipeline), "base": base, **kept, "stages": stages}
+
+
+def _base_of(ledger: Ledger, model: Execution) -> str:
+    """The version whose chat template a model was held to; a base has its own."""
+    given = next((each for each in model.inputs if each.role == "base"), None)
+    name, version = (model.name, model.version) if given is None else (given.name, given.version)
+    return f"models:/{name}/{current_version(ledger, name, version)}"
 
 
 def promotion_pipeline(pipeline: str) -> str:

@@ -55,3 +55,14 @@ def test_a_refusal_stops_what_follows_and_an_override_goes_on(
 
     finished = shell.run("run", gated, home=home)
     assert finished.code == 0 and "Nothing to run" in finished.text
+
+
+def test_a_promotion_that_has_to_evaluate_first_registers_no_model(shell: Shell, tmp_path: Path) -> None:
+    recipe, home = write_coin(tmp_path), tmp_path / "home"
+    assert shell.run("run", recipe, "--until", "sft", home=home).code == 0
+    before = {model["uri"] for model in shell.run("models", "--json", home=home).json}
+    assert before == {"models:/coin.base/1", "models:/coin.sft/1"}
+    promoted = shell.run("promote", "coin.sft", "--json", home=home)
+    assert (promoted.code, promoted.json["outcome"]) == (0, "promoted")
+    assert promoted.json["accuracy"] is not None
+    assert {model["uri"] for model in shell.run("models", "--json", home=home).json} == before

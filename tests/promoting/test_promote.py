@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -299,6 +300,16 @@ def test_a_version_that_mlflow_lost_is_refused_with_what_repairs_it(home: Home, 
     done = burnish("promote", "small.sft/2")
     assert (done.code, "MLflow has lost small.sft/2" in done.text) == (2, True)
     assert "`burnish doctor --fix`" in done.text
+
+
+def test_a_version_that_gc_let_go_is_refused_with_what_makes_it_again(
+    home: Home, ledger: Ledger, burnish: Burnish
+) -> None:
+    ledger.decide(Decision(time.time(), "release", MODEL, 2, None, "me", "nothing needs it", {}))
+    MlflowClient(home.mlflow_uri).delete_model_version(MODEL, "2")
+    done = burnish("promote", "small.sft/2")
+    assert (done.code, "`burnish gc` let small.sft/2 go" in done.text) == (2, True)
+    assert "`burnish run small` makes it again" in done.text
 
 
 def test_verdicts_of_another_suite_are_no_baseline(home: Home, ledger: Ledger, burnish: Burnish) -> None:
