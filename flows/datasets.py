@@ -12,7 +12,7 @@ from data_contracts.rows import Problem, RowKind
 from flows.data.hub import load_hub_table
 from flows.lineage.withdrawal import drop_withdrawn
 from flows.nodes import Node
-from flows.recipe import DatasetConfig, Recipe
+from flows.recipe import GENERATED_VERIFIER, DatasetConfig, Recipe
 from infra.home import Home
 from infra.intake.mapping import Defaults
 from infra.intake.whole_tables import normalise, read_file, select_rows
@@ -54,7 +54,7 @@ def _checked_rows(
         warehouse = Warehouse(home)
         version = warehouse.get(config.version)
         return version.kind, warehouse.reader.read(version)
-    verifier = config.verifier or ("exact_number" if config.generate else None)
+    verifier = config.verifier or (GENERATED_VERIFIER if config.generate else None)
     defaults = Defaults(node.name, verifier, json.dumps(config.arguments))
     rows = _read(recipe, node.name, config, parents)
     if rows.num_rows == 0:

@@ -1,6 +1,6 @@
 """Sources that gates ask about are looked up before anything trains: a misspelt one would stop the run at its gate."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from data_contracts.errors import RecipeError
 from data_contracts.gates import GateQuestions, metric_of
 from flows.plan import Action, Plan
-from flows.recipe import nearest
+from flows.recipe import Recipe, nearest
 from flows.stored import output_path
 from infra.home import Home
 
@@ -18,20 +18,11 @@ def require_sources(plan: Plan, home: Home, tables: Mapping[str, pa.Table]) -> N
 
     Says nothing of an evaluation on rows that a stage has yet to make.
     """
-    recipe = plan.recipe
-    asked = _asked(plan)
-    if recipe.evaluate is None or not asked:
+    asked = asked_by(plan.recipe, lambda _, source: source)
+    found = evaluated(plan, home, tables, ["source"]) if asked else None
+    if found is None:
         return
-    known: set[str] = set()
-    for name in recipe.evaluate.rows:
-        step = plan[name]
-        if name in tables:
-            column = tables[name]["source"]
-        elif step.action is Action.reuse and step.execution is not None:
-            column = pq.read_table(output_path(home, step.execution), columns=["source"])["source"]
-        else:
-            return
-        known.update(column.unique().to_pylist())
+    known = {source for table in found for source in table["source"].unique().to_pylist()}
     for place, source in asked.items():
         if source not in known:
             raise RecipeError(
@@ -41,14 +32,30 @@ def require_sources(plan: Plan, home: Home, tables: Mapping[str, pa.Table]) -> N
             )
 
 
-def _asked(plan: Plan) -> dict[str, str]:
-    """Source by where the recipe names it."""
-    stages = {f"stages.{name}": config for name, config in plan.recipe.stages.items()}
-    asking = {**stages, "promotion": plan.recipe.promotion}
+def evaluated(
+    plan: Plan, home: Home, tables: Mapping[str, pa.Table], columns: list[str]
+) -> list[pa.Table] | None:
+    """These columns of the evaluation's problems; None where a stage has yet to make some."""
+    found: list[pa.Table] = []
+    for name in plan.recipe.evaluate.rows if plan.recipe.evaluate else ():
+        step = plan[name]
+        if name in tables:
+            found.append(tables[name].select(columns))
+        elif step.action is Action.reuse and step.execution is not None:
+            found.append(pq.read_table(output_path(home, step.execution), columns=columns))
+        else:
+            return None
+    return found or None
+
+
+def asked_by(recipe: Recipe, wanted: Callable[[str, str | None], str | None]) -> dict[str, str]:
+    """What metrics of gates and promotion ask, by where the recipe names them; `wanted` gets quantity and source."""
+    stages = {f"stages.{name}": config for name, config in recipe.stages.items()}
+    asking = {**stages, "promotion": recipe.promotion}
     return {
-        f"{place}.metrics.{metric}": source
+        f"{place}.metrics.{metric}": asked
         for place, config in asking.items()
         if isinstance(config, GateQuestions)
         for metric in config.metrics
-        if (source := metric_of(metric)[1]) is not None
+        if (asked := wanted(*metric_of(metric))) is not None
     }

@@ -9,8 +9,11 @@ _SHOWN_CHARACTERS = 300
 
 
 def gate_lines(gate: GateVerdict) -> Iterable[str]:
-    """Every requirement, and the completions that flipped, the largest changes first."""
-    for check in gate.checks:
+    """Every requirement, and the completions that flipped, the largest changes first.
+
+    Of a single requirement the gate's own sentence, which stands above, says all.
+    """
+    for check in gate.checks if len(gate.checks) > 1 else ():
         yield f"  {'✓' if check.holds else '✗'} {check.sentence}"
     unpaired = gate.only_candidate + gate.only_baseline
     if unpaired:

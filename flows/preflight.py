@@ -15,6 +15,7 @@ from data_contracts.rows import RowKind
 from data_contracts.stage_configs import VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
 from flows.datasets import BuiltRows, build_table
+from flows.gate_parts import require_parts
 from flows.gate_sources import require_sources
 from flows.nodes import Node
 from flows.plan import Action, Plan, Step
@@ -63,6 +64,7 @@ def require_sound(plan: Plan, home: Home) -> Prepared:
         _require_enough_rows(name, step.node, counts)
     read = {name: prepared[step.node.key].table for name, step in steps.items() if step.node.key in prepared}
     require_sources(plan, home, read)
+    require_parts(plan, home, read)
     return prepared
 
 

@@ -23,6 +23,10 @@ from data_contracts.stage_configs import (
 )
 from data_contracts.training_configs import LoRA, TrainingConfig
 from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt, Seed
+from flows.verifier_parts import known_parts
+
+GENERATED_VERIFIER = "exact_number"
+"""Of problems that Burnish makes, where a recipe names none."""
 
 VerifierPlace = Annotated[str, Field(pattern=r"^.+:[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -140,6 +144,7 @@ class Recipe(Config):
             if isinstance(stage, GateConfig):
                 self._require_comparable(name, stage, models)
                 self._require_samples(f"stages.{name}", stage)
+                self._require_parts(f"stages.{name}", stage)
                 continue
             for source in stage.rows:
                 self._require_known(f"stages.{name}.rows", source, tables)
@@ -148,6 +153,7 @@ class Recipe(Config):
                 self._require_known("evaluate.rows", source, tables)
         if self.promotion:
             self._require_samples("promotion", self.promotion)
+            self._require_parts("promotion", self.promotion)
         return self
 
     def _require_comparable(self, name: str, gate: GateConfig, models: Sequence[str]) -> None:
@@ -172,6 +178,21 @@ class Recipe(Config):
                 raise ValueError(
                     f"{place} asks for {metric}, and evaluate.samples is {samples}; "
                     "draw more samples or ask for a smaller K"
+                )
+
+    def _require_parts(self, place: str, questions: GateQuestions) -> None:
+        """Rows that Burnish makes itself name no verifier of their own, so what their verdicts have is known."""
+        rows = [self.datasets.get(name) for name in (self.evaluate.rows if self.evaluate else ())]
+        made = [each for each in rows if each is not None and each.generate]
+        known = known_parts((each.verifier or GENERATED_VERIFIER, each.arguments) for each in made)
+        if known is None or not made or made != rows:
+            return
+        for metric in questions.metrics:
+            part = metric_of(metric)[0].partition("part.")[2]
+            if part and part not in known:
+                raise ValueError(
+                    f"{place} asks for {metric}, and no verdict of the evaluation has that part; "
+                    f"{nearest(part, sorted(known))}Known: {', '.join(sorted(known)) or 'none'}"
                 )
 
     @model_validator(mode="after")

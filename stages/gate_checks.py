@@ -143,7 +143,9 @@ def _paired_checks(
         needed = compared.gain.needed(asked, level, questions.power) if is_open else None
         yield Check(requirement="improve_by", bound=asked, holds=holds, needed_problems=needed, **found)
     if (margin := requirement.not_worse_by) is not None:
-        holds = (compared.gain.effect if is_estimate else low) > -margin
+        effect = compared.gain.effect
+        # A measured difference of 0 is none, whatever the margin.
+        holds = effect > -margin or effect == 0 if is_estimate else low > -margin
         is_open = not holds and not is_estimate and high >= -margin
         needed = compared.gain.needed(-margin, questions.alpha, questions.power) if is_open else None
         yield Check(requirement="not_worse_by", bound=margin, holds=holds, needed_problems=needed, **found)

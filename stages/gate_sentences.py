@@ -34,7 +34,7 @@ def sentence_of(check: Check, questions: GateQuestions, baseline: str | None) ->
     if check.requirement in ("at_least", "at_most"):
         return _bounded(check)
     if check.effect is None:
-        return "there is no other model to compare with"
+        return f"{check.metric} is {_value(check, check.after)}, with no other model to compare with"
     as_measured = ", taken as measured" * (questions.metrics[check.metric].judge_by == "estimate")
     found = _improvement if check.requirement == "improve_by" else _guard
     return found(check, questions, f"{baseline}", as_measured)
@@ -67,26 +67,24 @@ def _improvement(check: Check, questions: GateQuestions, baseline: str, as_measu
 
 
 def _guard(check: Check, questions: GateQuestions, baseline: str, as_measured: str) -> str:
-    margin = _amount(check, check.bound)
+    less = f"less than {_amount(check, check.bound)}" if check.bound else "nothing worse"
     if check.holds:
-        return f"{check.metric} is less than {margin} worse than {baseline} ({_seen(check, questions)}){as_measured}"
+        worse = f"{less} worse" if check.bound else "not worse"
+        return f"{check.metric} is {worse} than {baseline} ({_seen(check, questions)}){as_measured}"
     if as_measured or check.verdict == "worse":
         placed = _placed(check, questions, baseline)
-        return f"{placed}{as_measured}, where less than {margin} is allowed{_needed(check)}"
+        return f"{placed}{as_measured}, where {less} is allowed{_needed(check)}"
     assert check.low is not None and check.high is not None
     is_less_better = metric_of(check.metric)[0] in ("length", "truncated")
     worst = f"{_amount(check, check.high)} above" if is_less_better else f"{_amount(check, check.low)} below"
     return (
-        f"{check.metric} may be {worst} {baseline}, where less than {margin} is allowed "
+        f"{check.metric} may be {worst} {baseline}, where {less} is allowed "
         f"({_seen(check, questions)}{_needed(check)})"
     )
 
 
 def _bounded(check: Check) -> str:
-    unit = _unit(check)
-    value, bound = (
-        f"{unit.scale * each:.{unit.decimals}f}{unit.of_value}" for each in (check.after, check.bound)
-    )
+    value, bound = _value(check, check.after), _value(check, check.bound)
     asked = f"{check.requirement.replace('_', ' ')} {bound}"
     return f"{check.metric} is {value}, {asked} {'as' if check.holds else 'is'} asked"
 
@@ -131,6 +129,11 @@ def _amount(check: Check, value: float) -> str:
     unit = _unit(check)
     decimals = _decimals(check) if value in (check.effect, check.low, check.high) else unit.decimals
     return f"{unit.scale * abs(value):.{decimals}f}{unit.of_change}"
+
+
+def _value(check: Check, value: float) -> str:
+    unit = _unit(check)
+    return f"{unit.scale * value:.{unit.decimals}f}{unit.of_value}"
 
 
 def _decimals(check: Check) -> int:

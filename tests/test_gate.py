@@ -199,9 +199,22 @@ def test_without_a_baseline_comparisons_hold_and_bounds_are_asked(tmp_path: Path
     questions = of_accuracy(improve_by=0.1, not_worse_by=0.0, at_least=0.5)
     verdict = asked(tmp_path, None, after, questions)
     assert verdict.passed and verdict.baseline is None
-    assert verdict.checks[0].sentence == "there is no other model to compare with"
+    assert verdict.checks[0].sentence == "accuracy is 80.0 %, with no other model to compare with"
     assert [check.verdict for check in verdict.checks] == [None] * 3
     assert not asked(tmp_path, None, after, of_accuracy(improve_by=0.1, at_least=0.9)).passed
+
+
+def test_an_equal_model_is_not_worse_by_any_measured_margin(tmp_path: Path) -> None:
+    question = of_accuracy(not_worse_by=0.0, judge_by="estimate")
+    for gained, lost, holds in ((3, 3, True), (0, 0, True), (4, 3, True), (3, 4, False)):
+        verdict = asked(tmp_path, *paired(gained, lost, 40, 100), question)
+        assert verdict.passed == holds
+    assert "where nothing worse is allowed" in verdict.sentence
+    equal = asked(tmp_path, *paired(3, 3, 40, 100), question)
+    assert equal.sentence.startswith("accuracy is not worse than tiny.grpo/3 (+0.0 points")
+    assert not asked(
+        tmp_path, *paired(3, 4, 40, 100), of_accuracy(not_worse_by=0.01, judge_by="estimate")
+    ).passed
 
 
 # What flipped

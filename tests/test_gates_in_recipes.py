@@ -1,5 +1,6 @@
 """A gate in a recipe: what it reads, who waits for it, and what a refusal does to a plan."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,26 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.errors import GateRefused, RecipeError
+from flows.gate_parts import require_parts
 from flows.gate_sources import require_sources
 from flows.gating import require_passed
 from flows.graph import make_nodes
 from flows.plan import Action, Wishes, make_plan
 from flows.stored import output_path
+from flows.verifier_parts import parts_of
 from infra.home import open_home
 from infra.ledger import Ledger
 from infra.records import Decision
+from stages.verifiers.pool import shared_pool
+from stages.verifiers.submission import Submission
 from tests.factories import REFUSED_GATE, SOURCES, finish, make_recipe
 
 _HELD_OUT = {
     "datasets.held_out": {"generate": "arithmetic", "count": 32, "split": "test"},
     "evaluate": {"rows": ["held_out"], "samples": 2},
 }
+
+_STEPS = {"datasets.held_out": {"generate": "arithmetic", "count": 32, "split": "test", "verifier": "steps"}}
 
 
 def gated(against: str = "start", start: str = "sft", **changes: Any) -> dict[str, Any]:
@@ -93,6 +100,11 @@ def test_another_champion_makes_another_gate_and_nothing_else() -> None:
         (gated(**{"stages.proof.metrics": {"accuracy": {}}}), "improve_by"),
         (gated(**{"stages.proof.metrics": {"pass@3": {"at_least": 0.5}}}), "evaluate.samples is 2"),
         (gated(promotion={"metrics": {"pass@3:math": {"improve_by": 0}}}), "promotion asks for pass@3:math"),
+        (gated(**{"stages.proof.metrics": {"part.steps": {"improve_by": 0}}}), "has that part; Known: none"),
+        (
+            gated(**_STEPS, promotion={"metrics": {"part.step": {"improve_by": 0}}}),
+            "promotion asks for part.step.*Did you mean 'steps'.*Known: right_before_error, steps",
+        ),
         (gated(**{"stages.proof.metrics": {"accuracy": {"not_worse_by": 1}}}), "a point is 0.01"),
         (gated(**{"stages.proof.metrics": {"pass@2": {"improve_by": 2}}}), "a point is 0.01"),
         (gated(**{"stages.proof.metrics": {"reward:a": {"at_least": 30}}}), "a point is 0.01"),
@@ -125,6 +137,66 @@ def test_a_source_that_no_problem_has_is_found_before_anything_runs(tmp_path: Pa
     assert found.value.expected == "one of coins, dice"
     with pytest.raises(RecipeError, match=r"promotion\.metrics\.accuracy:gsm8k"):
         require(promotion={"metrics": asked})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "known"),
+    [
+        ({"exact_match": "{}"}, "right", "another metric"),
+        ({"format": '{"contains": ["<a>"], "max_characters": 9}'}, "contain", "part.contains, part.max_char"),
+        (
+            {
+                "composite": '{"terms": [{"verifier": "exact_match", "weight": 1}, {"verifier": "repetition", '
+                '"name": "dull", "weight": 1, "arguments": {"n": 3}}], "gate": "exact_match"}'
+            },
+            "dull.repeats",
+            "part.dull, part.dull.repeated, part.exact_match",
+        ),
+    ],
+)
+def test_a_part_that_no_verdict_has_is_found_before_anything_runs(
+    arguments: dict[str, str], asked: str, known: str, tmp_path: Path
+) -> None:
+    home = open_home(tmp_path / "home")
+    rows = [{"verifier": name, "arguments": given} for name, given in arguments.items()]
+    changes = gated(**{"datasets.held_out": {"path": __file__}})
+    changes["stages.proof.metrics"] = {f"part.{asked}": {"improve_by": 0}}
+    plan = make_plan(make_recipe(changes), home, Ledger(home.ledger_path))
+    with pytest.raises(RecipeError, match=rf"stages\.proof\.metrics\.part\.{asked}: no verdict") as found:
+        require_parts(plan, home, {"held_out": pa.Table.from_pylist(rows)})
+    assert known in found.value.expected
+    added = [*rows, {"verifier": "of_my_own", "arguments": "{}"}]
+    require_parts(plan, home, {"held_out": pa.Table.from_pylist(added)})
+
+
+def test_the_parts_that_are_told_beforehand_are_those_of_verdicts() -> None:
+    judged: list[tuple[str, dict[str, Any], str, str]] = [
+        ("exact_match", {}, "1", "1"),
+        ("exact_number", {}, "1", "1"),
+        ("gsm8k", {}, "#### 1", "#### 1"),
+        ("math", {}, "1", "1"),
+        ("repetition", {"n": 2}, "", "a b c d e f g h"),
+        ("steps", {}, "3", "1+2=3: 3"),
+        ("format", {"starts_with": "1", "max_characters": 2}, "", "1"),
+        (
+            "composite",
+            {
+                "terms": [
+                    {"verifier": "exact_number", "weight": 1.0},
+                    {"verifier": "format", "name": "shape", "weight": 1.0, "arguments": {"ends_with": "1"}},
+                ],
+                "how": "sum",
+            },
+            "1",
+            "1",
+        ),
+    ]
+    for verifier, given, ground_truth, completion in judged:
+        outcome = shared_pool({}).verify(
+            Submission(verifier, json.dumps(given), completion, "", ground_truth)
+        )
+        assert outcome.verdict is not None, outcome
+        assert parts_of(verifier, given) == set(outcome.verdict.parts)
 
 
 def test_sources_of_problems_that_are_stored_are_known_and_those_of_a_stage_to_come_are_not(

@@ -30,10 +30,8 @@ def promotion_lines(done: "Promotion") -> Iterable[str]:
     elif done.outcome == "refused":
         yield f"{named} {'would not be' if done.is_dry else 'is not'} promoted. {_sentence(done.sentence)}"
     else:
-        before = f" (before: version {done.previous})" if done.previous is not None else ""
-        yield f"{named} {would} the champion{before}. {_sentence(done.sentence)}"
-        if done.previous is None and done.gate is not None:
-            yield "There was no champion, so it was compared with none; bounds of its own values were asked."
+        before = "the first" if done.previous is None else f"before: version {done.previous}"
+        yield f"{named} {would} the champion ({before}). {_sentence(done.sentence)}"
     if done.override is not None:
         yield f"The gate refused it, and was overridden: {one_line(done.override)}"
     if done.gate is not None:
