@@ -3,6 +3,7 @@
 import time
 from datetime import date, datetime
 from datetime import time as time_of_day
+from math import ceil
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -58,7 +59,7 @@ def champion(
         first = min(tenures(context.ledger, name), key=lambda each: each.began)
         raise NotFoundError(
             f"{name} had no champion then.",
-            f"a time from {time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(first.began))} on",
+            f"a time from {time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(ceil(first.began)))} on",
             f"`burnish history {name}` lists them.",
         )
     found = held[-1]

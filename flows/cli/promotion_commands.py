@@ -45,7 +45,8 @@ def promote(
 
     Both are judged on the candidate's evaluation; verdicts that are missing are made first. What has to be shown is
     the recipe's `promotion:` section, and without one: a better accuracy. A first champion needs no comparison. The
-    champion before stays reachable as `previous`. Exits with 1 when the gate refuses.
+    champion before stays reachable as `previous`. Exits with 1 when the gate refuses, or where a dry run finds no
+    verdicts to judge by.
 
     For example:
 
@@ -67,7 +68,7 @@ def promote(
         print_json(done.model_dump(mode="json"))
     else:
         _print(done)
-    return 1 if done.outcome == "refused" else 0
+    return 1 if done.outcome in ("refused", "undecided") else 0
 
 
 def rollback(

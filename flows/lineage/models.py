@@ -102,7 +102,7 @@ def find_model(ledger: Ledger, reference: str, aliases: Callable[[str], Mapping[
         if alias not in found:
             raise NotFoundError(
                 f"{name} has no alias {alias!r}.",
-                f"one of {', '.join(found) or 'none'}",
+                f"one of {', '.join(found)}" if found else "a version by its number; nobody gave it an alias",
                 "See `burnish models`.",
             )
         version = str(found[alias])

@@ -35,6 +35,9 @@ class Judgement:
     unjudged: str
     """Why there is no verdict; empty where there is one."""
 
+    is_open: bool
+    """Whether verdicts are missing that a promotion makes, and a dry run does not."""
+
     suite: str | None
     accuracy: float | None
     num_choices: int
@@ -80,7 +83,7 @@ def judge_candidate(
     other = find_execution(ledger, *baseline) if baseline else None
     against = f"{baseline[0]}/{baseline[1]}" if baseline else None
     before: Execution | None = None
-    unjudged = ""
+    unjudged, is_open = "", False
     if evaluation is None and not document.get("evaluate"):
         unjudged = f"Nothing verified {_named(candidate)}: its recipe has no evaluate section."
     elif baseline is not None and other is None:
@@ -90,7 +93,9 @@ def judge_candidate(
     else:
         evaluation, before = _verdicts(home, ledger, candidate, other, is_dry=is_dry)
         if evaluation is None or (other is not None and before is None):
-            unjudged = "The suite was not run on both models yet; a promotion runs it on whichever lacks it."
+            where = "both models" if other else _named(candidate)
+            unjudged = f"The suite was not run on {where} yet; a promotion runs it where it is missing."
+            is_open = is_dry
     verdict: GateVerdict | None = None
     if evaluation is not None and not unjudged:
         verdict = judge(
@@ -108,6 +113,7 @@ def judge_candidate(
         baseline=against,
         verdict=verdict,
         unjudged=unjudged,
+        is_open=is_open,
         suite=suite,
         accuracy=evidence["accuracy"],
         num_choices=num_choices(ledger, suite, candidate.fingerprint) if suite else 0,

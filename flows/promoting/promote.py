@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from infra.registry import ModelRegistry
     from infra.registry_aliases import RegistryAliases
 
-Outcome = Literal["promoted", "refused", "champion already"]
+Outcome = Literal["promoted", "refused", "undecided", "champion already"]
+"""Undecided is a dry run alone, where verdicts are missing."""
 
 
 class Request(BaseModel):
@@ -122,7 +123,7 @@ def promote(
     return Promotion(
         model=model,
         version=candidate.version,
-        outcome="promoted" if _is_promoted(judgement, request) else "refused",
+        outcome=_outcome(judgement, request),
         is_dry=request.is_dry,
         previous=before.champion,
         was_champion=False,
@@ -166,6 +167,12 @@ def _decide(
                 )
             )
         project(ledger, aliases, candidate.name)
+
+
+def _outcome(judgement: Judgement, request: Request) -> Outcome:
+    if judgement.is_open and request.override is None:
+        return "undecided"
+    return "promoted" if _is_promoted(judgement, request) else "refused"
 
 
 def _is_promoted(judgement: Judgement, request: Request) -> bool:

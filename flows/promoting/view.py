@@ -27,6 +27,8 @@ def promotion_lines(done: "Promotion") -> Iterable[str]:
     named, would = f"{done.model}/{done.version}", "would be" if done.is_dry else "is"
     if done.outcome == "champion already":
         yield f"{named} is the champion already."
+    elif done.outcome == "undecided":
+        yield f"{named} was not judged. {_sentence(done.sentence)}"
     elif done.outcome == "refused":
         yield f"{named} {'would not be' if done.is_dry else 'is not'} promoted. {_sentence(done.sentence)}"
     else:
@@ -40,7 +42,7 @@ def promotion_lines(done: "Promotion") -> Iterable[str]:
         yield done.wear
     if done.outcome == "refused" and not done.is_dry:
         yield f'It stays a candidate. `burnish promote {named} --override "why"` promotes it all the same.'
-    if done.outcome != "refused" and not done.is_dry:
+    if done.outcome in ("promoted", "champion already") and not done.is_dry:
         yield f"Load it with transformers from models:/{done.model}@champion"
 
 

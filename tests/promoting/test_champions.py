@@ -58,6 +58,13 @@ def test_who_was_champion_then(past: None, burnish: Burnish) -> None:
     assert found == expected
 
 
+def test_the_first_time_that_is_told_has_a_champion(ledger: Ledger, burnish: Burnish) -> None:
+    ledger.decide(Decision(FIRST + 0.5, "promote", MODEL, None, 1, "ann", "", {}))
+    told = burnish("champion", "small.sft", "--at", "2026-03-10T10:00:00")
+    assert (told.code, "a time from 2026-03-10T10:00:01 on" in told.text) == (2, True)
+    assert burnish("champion", "small.sft", "--at", "2026-03-10T10:00:01", "--json").json["version"] == 1
+
+
 def test_a_time_that_has_no_champion_is_told(past: None, burnish: Burnish) -> None:
     for at, told in {
         "2026-03-09": "small.sft had no champion then. Expected: a time from 2026-03-10T10:00:00 on",

@@ -167,7 +167,7 @@ def test_what_cannot_be_exported_is_told_and_leaves_nothing(burnish: Burnish, tm
             "bfloat16",
         ): "--adapter and --dtype bfloat16 exclude each other.",
         ("small.nothing",): "There is no model 'small.nothing'.",
-        ("small.sft@champion",): "small.sft has no alias 'champion'.",
+        ("small.sft@champion",): "small.sft has no alias 'champion'. Expected: a version by its number",
     }.items():
         model, *options = arguments
         done = burnish("export", model, str(tmp_path / "new"), *options)

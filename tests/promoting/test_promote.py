@@ -321,7 +321,8 @@ def test_verdicts_of_another_suite_are_no_baseline(home: Home, ledger: Ledger, b
     assert suite_of_verdicts(other) == suite_of_verdicts(ledger.find_by_stage("small", "sft.evaluate")[-1])
     ledger.record(replace(other, identity={**other.identity, "seed": 8}))
     done = burnish("promote", "small.sft/5", "--dry-run")
-    assert (done.code, "The suite was not run on both models yet" in done.text) == (1, True)
+    assert (done.code, "small.sft/5 was not judged. The suite was not run on both" in done.text) == (1, True)
+    assert burnish("promote", "small.sft/5", "--dry-run", "--json").json["outcome"] == "undecided"
 
 
 def test_json_of_a_refusal_is_one_document(burnish: Burnish) -> None:
