@@ -49,7 +49,7 @@ def champion(
 
             aliases = RegistryAliases(context.home)
             notes = [settle(context.home, context.ledger, aliases, name)]
-            notes += map(str, look(context.ledger, aliases, name).by_hand)
+            notes += look(context.ledger, aliases, name).told
     held = [
         each
         for each in tenures(context.ledger, name)

@@ -41,10 +41,7 @@ def models(
     ]
     accuracies = {(v.name, v.version): accuracy_of(context.ledger, v.name, v.version) for v in found}
     aliases = RegistryAliases(context.home)
-    by_hand = {
-        name: [str(each) for each in look(context.ledger, aliases, name).by_hand]
-        for name in sorted({v.name for v in found})
-    }
+    by_hand = {name: look(context.ledger, aliases, name).told for name in sorted({v.name for v in found})}
     if json:
         print_json(
             [

@@ -17,6 +17,7 @@ from flows.promoting.decisions import (
     CANDIDATE,
     FOUND,
     PREVIOUS,
+    REFUSE,
     Standing,
     decisions_about,
     standing,
@@ -68,6 +69,22 @@ class Projection:
 
     is_noted: bool
     """Whether MLflow says which decisions its aliases show."""
+
+    @property
+    def adopted(self) -> int | None:
+        """The version that somebody made champion by hand."""
+        return next((each.found for each in self.by_hand if each.alias == CHAMPION), None)
+
+    @property
+    def told(self) -> list[str]:
+        """What people are to know: changes by hand, and a champion that MLflow has lost since."""
+        champion, model = self.decided.champion, self.decided.model
+        if self.by_hand or champion in {None, *self.found.versions}:
+            return [str(each) for each in self.by_hand]
+        return [
+            f"MLflow has lost {model}/{champion}: {model}@{CHAMPION} names nothing. `burnish doctor --fix` "
+            "registers it again from the model that this home keeps."
+        ]
 
     @property
     def others(self) -> dict[str, int]:
@@ -188,7 +205,8 @@ def _earlier(ledger: Ledger, decided: Standing, found: "AliasState") -> list[dic
         for number in range(shown, len(decisions))
     ]
     is_lost = decided.champion not in {None, *found.versions}
-    pending = decisions[-1:] if is_lost and shown == len(decisions) else decisions[shown:]
+    done = [each for each in decisions if each.kind != REFUSE]
+    pending = done[-1:] if is_lost and shown == len(decisions) else decisions[shown:]
     return states + [dict(each.evidence[FOUND]) for each in pending if each.kind == BY_HAND]
 
 

@@ -19,7 +19,7 @@ _NAME_LENGTH = 38
 def evaluate_missing(home: Home, ledger: Ledger, candidate: Execution, baseline: Execution | None) -> None:
     """Run the evaluation of the candidate's recipe on both; verdicts that are stored are reused.
 
-    Raises NotFoundError when that recipe has no evaluation, and what a run raises.
+    Raises NotFoundError when that recipe has no evaluation, or its rows were never made; and what a run raises.
     """
     recipe = promotion_recipe(ledger, candidate, baseline)
     run_recipe(recipe, home=home.path)
@@ -44,6 +44,8 @@ def promotion_recipe(ledger: Ledger, candidate: Execution, baseline: Execution |
     kept = {name: document[name] for name in ("seed", "datasets", "verifiers", "run") if name in document}
     used = _with_sources(kept["datasets"], evaluate["rows"])
     kept["datasets"] = {name: each for name, each in kept["datasets"].items() if name in used}
+    for name in [name for name in evaluate["rows"] if name not in document["datasets"]]:
+        kept["datasets"][name] = {"version": _rows_of(ledger, candidate, name)}
     base = {"version": _base_of(ledger, candidate)}
     return {"name": promotion_pipeline(candidate.pipeline), "base": base, **kept, "stages": stages}
 
@@ -53,6 +55,18 @@ def _base_of(ledger: Ledger, model: Execution) -> str:
     given = next((each for each in model.inputs if each.role == "base"), None)
     name, version = (model.name, model.version) if given is None else (given.name, given.version)
     return f"models:/{name}/{current_version(ledger, name, version)}"
+
+
+def _rows_of(ledger: Ledger, candidate: Execution, stage: str) -> str:
+    """The newest rows of a stage that the evaluation reads: to make them again could mean to train again."""
+    made = ledger.find_by_stage(candidate.pipeline, stage, limit=1)
+    if not made:
+        raise NotFoundError(
+            f"{candidate.name}/{candidate.version} is evaluated on the rows of the stage {stage}, which never ran.",
+            "rows to evaluate on",
+            f"`burnish run {candidate.pipeline} --until {stage}` makes them.",
+        )
+    return f"{made[0].name}@{made[0].version}"
 
 
 def promotion_pipeline(pipeline: str) -> str:

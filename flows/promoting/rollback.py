@@ -60,6 +60,8 @@ def roll_back(
     if taking_over is None:
         require_as_decided(found)
     else:
+        if found.adopted is None:  # else there is what was left
+            _target(found.decided, to, is_finished=bool(finished))
         notes.append(take_over(home, ledger, aliases, found, taking_over))
         found = look(ledger, aliases, model)
     before = found.decided

@@ -8,7 +8,6 @@ import getpass
 import time
 from typing import TYPE_CHECKING
 
-from data_contracts.gates import CHAMPION
 from flows.promoting.aliases import Projection, deciding, project
 from flows.promoting.decisions import FOUND
 from flows.promoting.describing import describe_decided
@@ -25,7 +24,7 @@ def take_over(home: Home, ledger: Ledger, registry: "RegistryAliases", found: Pr
     model = found.decided.model
     if not found.by_hand:
         return f"Nothing was changed by hand in MLflow's aliases of {model}: there is nothing to take over."
-    adopted = next((each.found for each in found.by_hand if each.alias == CHAMPION), None)
+    adopted = found.adopted
     with deciding(home, ledger, found.decided):
         ledger.decide(
             Decision(

@@ -66,3 +66,15 @@ def test_a_promotion_that_has_to_evaluate_first_registers_no_model(shell: Shell,
     assert (promoted.code, promoted.json["outcome"]) == (0, "promoted")
     assert promoted.json["accuracy"] is not None
     assert {model["uri"] for model in shell.run("models", "--json", home=home).json} == before
+
+
+def test_a_promotion_evaluates_on_the_rows_of_a_stage_as_they_stand(shell: Shell, tmp_path: Path) -> None:
+    recipe, home = write_coin(tmp_path), tmp_path / "home"
+    recipe.write_text(recipe.read_text().replace("rows: [held_out]", "rows: [audit]"))
+    assert shell.run("run", recipe, "--until", "sft", home=home).code == 0
+    early = shell.run("promote", "coin.sft", home=home)
+    assert (early.code, "the stage audit, which never ran" in early.text) == (2, True)
+    assert shell.run("run", recipe, "--until", "audit", home=home).code == 0
+    promoted = shell.run("promote", "coin.sft", "--json", home=home)
+    assert (promoted.code, promoted.json["outcome"]) == (0, "promoted"), promoted.text
+    assert promoted.json["accuracy"] is not None

@@ -170,6 +170,26 @@ def test_what_else_was_changed_is_noted_and_put_back(
     assert aliases(home) == expected
 
 
+def test_a_rollback_that_has_nowhere_to_go_takes_nothing_over(home: Home, burnish: Burnish) -> None:
+    burnish("promote", "small.sft/2")
+    client(home).set_registered_model_alias(MODEL, "candidate", "1")
+    done = burnish("rollback", "small.sft", "--take-over", "a slip")
+    assert (done.code, "has no champion before version 2" in done.text) == (2, True)
+    assert (kinds(home), aliases(home)["candidate"]) == (["promote"], 1)
+
+
+def test_a_champion_that_mlflow_has_lost_is_told_also_once_that_was_taken_over(
+    home: Home, burnish: Burnish
+) -> None:
+    burnish("promote", "small.sft/2")
+    client(home).delete_model_version(MODEL, "2")
+    assert burnish("promote", "small.sft/3", "--take-over", "an accident").code == 1
+    told = "MLflow has lost small.sft/2: small.sft@champion names nothing."
+    assert told in burnish("champion", "small.sft").text
+    assert told in burnish("models").text
+    assert burnish("promote", "small.sft/4").code == 0, "a refusal since makes it no news again"
+
+
 def test_a_champion_of_a_model_nobody_decided_about_can_be_taken_over(home: Home, burnish: Burnish) -> None:
     _champion_elsewhere(home)
     refused = burnish("promote", "small.sft/2")
