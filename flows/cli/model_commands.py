@@ -104,6 +104,7 @@ def chat(
         try:
             line = context.console.input("[bold]you:[/] ")
         except EOFError:
+            context.console.print()  # the shell's prompt begins a line of its own
             return
         if not line.strip():
             return

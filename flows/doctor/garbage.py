@@ -19,6 +19,7 @@ import psutil
 from data_contracts.errors import HomeError
 from flows.doctor.findings import unless_a_run_is_live, with_lock
 from flows.doctor.needed import (
+    PROMOTION_LOCK,
     RELEASE,
     Version,
     model_executions,
@@ -125,6 +126,10 @@ class Collection:
         at: Version = (execution.name, execution.version)
 
         def remove() -> str:
+            with self.home.lock(PROMOTION_LOCK, holder="burnish gc"):
+                return release()
+
+        def release() -> str:
             versions = upkeep.versions() if upkeep else {}
             aliased = {known: version.aliases for known, version in versions.items()}
             needed = needed_models(self.ledger, aliased, self.keep_last)

@@ -14,6 +14,9 @@ from infra.records import MOVES, Decision, Execution, Run
 RELEASE = "release"
 """The kind of the decision to let a model version go."""
 
+PROMOTION_LOCK = "promotion"
+"""Held while it is decided who is champion, or that a model version goes."""
+
 Version = tuple[str, int]
 
 

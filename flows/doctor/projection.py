@@ -5,9 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flows.doctor.findings import DONE, Finding, Patient, quietly, with_lock
-from flows.doctor.needed import Version, let_go, model_executions
+from flows.doctor.needed import PROMOTION_LOCK, Version, let_go, model_executions
 from flows.doctor.versions import lost_versions, unknown_versions
-from flows.promoting.aliases import LOCK, HandMade, look, project, way_out
+from flows.promoting.aliases import HandMade, look, project, way_out
 from flows.promoting.describing import describe, describe_decided, is_outdated
 from infra.ledger import Ledger
 from infra.liveness import live_runs
@@ -118,7 +118,7 @@ def _behind(patient: Patient, registry: "RegistryAliases", model: str) -> Findin
         f"MLflow's aliases of {model} are behind the ledger: a promotion or rollback was cut short.",
         "Who loads the model by its alias gets another than the one that was decided on.",
         "Set them by the newest decision.",
-        lambda: with_lock(patient.home, LOCK, quietly(follow)),
+        lambda: with_lock(patient.home, PROMOTION_LOCK, quietly(follow)),
     )
 
 
@@ -143,5 +143,5 @@ def _by_hand(patient: Patient, registry: "RegistryAliases", made: HandMade) -> F
         str(made),
         "Nobody can load the model by that alias.",
         "Set the alias by the newest decision.",
-        lambda: with_lock(patient.home, LOCK, restore),
+        lambda: with_lock(patient.home, PROMOTION_LOCK, restore),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.errors import PromotionError
 from data_contracts.gates import CHAMPION
+from flows.doctor.needed import PROMOTION_LOCK
 from flows.promoting.decisions import (
     ALIASES,
     CANDIDATE,
@@ -30,8 +31,6 @@ from infra.records import BY_HAND
 
 if TYPE_CHECKING:
     from infra.registry_aliases import AliasState, RegistryAliases
-
-LOCK = "promotion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def settle(home: Home, ledger: Ledger, registry: "RegistryAliases", model: str) 
     found = look(ledger, registry, model)
     if found.by_hand or found.is_noted or not found.found.versions:
         return ""
-    with home.lock(LOCK, holder="another promotion"):
+    with home.lock(PROMOTION_LOCK, holder="another promotion"):
         found = look(ledger, registry, model)
         if found.by_hand:
             return ""
@@ -155,7 +154,7 @@ def project(ledger: Ledger, registry: "RegistryAliases", model: str) -> None:
 @contextmanager
 def deciding(home: Home, ledger: Ledger, before: Standing) -> Generator[None]:
     """Hold the lock of decisions. Raises PromotionError when the champion changed since `before` was read."""
-    with home.lock(LOCK, holder="another promotion"):
+    with home.lock(PROMOTION_LOCK, holder="another promotion"):
         now = standing(ledger, before.model)
         if now.num_moves != before.num_moves and now.move is not None:
             move = now.move

@@ -8,7 +8,7 @@ from data_contracts.data_card import DataCard
 from data_contracts.errors import DataError, RecipeError
 from data_contracts.vocabulary import DType
 from flows.data.cards import card_of
-from flows.data.exports import complete_or_absent
+from flows.data.exports import complete_or_absent, unwritable
 from flows.lineage.models import ancestors
 from flows.promoting.behind import datasets_behind
 from flows.promoting.card import Card, make_card
@@ -56,7 +56,10 @@ def export_model(
             "an adapter as it was trained, or whole weights in another precision",
             "Leave one of them out.",
         )
-    _require_free(wanted.directory, replaces=wanted.replaces)
+    try:
+        _require_free(wanted.directory, replaces=wanted.replaces)
+    except OSError as error:
+        raise unwritable(wanted.directory, error) from error
     require_sound(home, ledger, made, mlflow_copy)
     from stages import exporting  # 5 s of imports
 

@@ -152,7 +152,9 @@ def _decide(
     if is_promoted and not judgement.passed:
         evidence = {**evidence, OVERRIDE: request.override}
     with deciding(home, ledger, before):
-        require_as_decided(look(ledger, aliases, candidate.name))
+        found = look(ledger, aliases, candidate.name)
+        require_as_decided(found)
+        _require_registered(ledger, candidate, found.found.versions)  # gc may have come between
         if is_promoted or not _is_known(ledger, candidate, evidence):
             ledger.decide(
                 Decision(

@@ -73,7 +73,9 @@ def roll_back(
     made = _require_made(ledger, model, target, found.found.versions)
     require_sound(home, ledger, made, registry.model_directory)
     with deciding(home, ledger, before):
-        require_as_decided(look(ledger, aliases, model))
+        now = look(ledger, aliases, model)
+        require_as_decided(now)
+        _require_made(ledger, model, target, now.found.versions)  # gc may have come between
         ledger.decide(
             Decision(
                 made=time.time(),

@@ -175,6 +175,8 @@ def test_what_cannot_be_exported_is_told_and_leaves_nothing(burnish: Burnish, tm
         assert told in done.text
     missing = burnish("export", "small.base/1", str(tmp_path / "no" / "new"))
     assert (missing.code, "does not exist" in missing.text) == (2, True)
+    unnamable = burnish("export", "small.base/1", str(tmp_path / ("n" * 300)))
+    assert (unnamable.code, "cannot be written: File name too long" in unnamable.text) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 

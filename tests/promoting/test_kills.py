@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from data_contracts.errors import PromotionError
+from data_contracts.errors import NotFoundError, PromotionError
 from flows.doctor.checkup import examine
+from flows.doctor.garbage import Collection
 from flows.promoting import promote as promoting
 from flows.promoting.aliases import look
 from flows.promoting.candidates import Wanted
@@ -211,6 +212,25 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_by_whom(home: 
     decisions = Ledger(home.ledger_path).decisions(MODEL)
     assert [each.to_version for each in decisions] == [winner, 1]
     assert aliases(home) == {"champion": winner, "previous": 1}
+
+
+def test_a_version_that_gc_let_go_while_it_was_judged_is_not_promoted(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(home, 1)
+    real = promoting.judge_candidate
+
+    def collected(*given: Any, **named: Any) -> Any:
+        judgement = real(*given, **named)
+        waste = Collection(home, Ledger(home.ledger_path), 1).find()
+        assert [each.remove() for each in waste if each.what == "small.sft/2"] == [""]
+        return judgement
+
+    monkeypatch.setattr(promoting, "judge_candidate", collected)
+    with pytest.raises(NotFoundError, match=r"`burnish gc` let small\.sft/2 go"):
+        promote_version(home, 2)
+    assert standing(Ledger(home.ledger_path), MODEL).champion == 1
+    assert aliases(home) == {"champion": 1}
 
 
 def _words(child: int, reader: int) -> str:
