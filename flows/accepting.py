@@ -3,7 +3,6 @@
 Code that was accepted counts as the code it replaced, so every key is what it was and nothing runs again.
 """
 
-import getpass
 import time
 from collections.abc import Mapping
 
@@ -14,6 +13,7 @@ from flows.graph import make_nodes
 from flows.nodes import Node
 from flows.recipe import Recipe
 from flows.remembered import ACCEPT, remembered_sources
+from infra.actor import actor
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision
@@ -42,7 +42,7 @@ def accept_code(
                 model=stage,
                 from_version=None,
                 to_version=None,
-                actor=getpass.getuser(),
+                actor=actor(),
                 reason=because,
                 evidence={"code": changed, "withdrawn": withdraw},
             )

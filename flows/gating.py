@@ -1,6 +1,5 @@
 """What a gate of a recipe does to a run: it refuses what follows, unless a person says otherwise and why."""
 
-import getpass
 import json
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from data_contracts.errors import GateRefused, RecipeError
 from data_contracts.gates import GateVerdict
 from flows.gate_view import gate_lines
 from flows.suites import CANDIDATE_CONTENT, GATE, SUITE, suite_of_verdicts
+from infra.actor import actor
 from infra.ledger import Ledger
 from infra.records import Decision, Execution
 
@@ -66,9 +66,7 @@ def require_passed(ledger: Ledger, gate: Execution, override: str | None) -> str
     evidence = {"input_key": gate.input_key} | {
         name: gate.result[name] for name in (GATE, SUITE, CANDIDATE_CONTENT)
     }
-    ledger.decide(
-        Decision(time.time(), OVERRIDE, gate.name, None, None, getpass.getuser(), override, evidence)
-    )
+    ledger.decide(Decision(time.time(), OVERRIDE, gate.name, None, None, actor(), override, evidence))
     return override
 
 

@@ -6,7 +6,6 @@ that its output is gone, and makes it again.
 """
 
 import contextlib
-import getpass
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from flows.doctor.needed import (
 from flows.doctor.orphans import require_whole, unnamed_versions
 from flows.estimates import bytes_on_disk
 from flows.stored import output_path
+from infra.actor import actor
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.liveness import held_locks, live_runs, remove_unless
@@ -228,7 +228,7 @@ def _release_of(execution: Execution) -> Decision:
         model=execution.name,
         from_version=execution.version,
         to_version=None,
-        actor=getpass.getuser(),
+        actor=actor(),
         reason="nothing needs it",
         evidence={"fingerprint": execution.fingerprint},
     )

@@ -4,7 +4,6 @@ The ledger has the withdrawals; MLflow's tags are a projection of them. `withdra
 datasets they change.
 """
 
-import getpass
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pyarrow as pa
 from data_contracts.errors import DataError, NotFoundError, WithdrawnError
 from flows.lineage.impact import Impact, Selection, assess, source_rows
 from flows.lineage.withdrawn_datasets import full_key
+from infra.actor import actor
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision, Execution, Withdrawal
@@ -83,7 +83,7 @@ def withdraw(ledger: Ledger, warehouse: Warehouse, selection: Selection, impact:
         scope=selection.scope,
         source=selection.source,
         row_hashes=selection.row_hashes,
-        actor=getpass.getuser(),
+        actor=actor(),
         reason=reason,
         untouched=_untouched(ledger, warehouse, {(h.version.name, h.version.version) for h in sources}),
         models=models,
@@ -112,7 +112,7 @@ def undo(ledger: Ledger, withdrawal_id: int, reason: str) -> Withdrawal:
         scope=ended.scope,
         source=None,
         row_hashes=b"",
-        actor=getpass.getuser(),
+        actor=actor(),
         reason=reason,
         untouched=(),
         models=(),
@@ -192,7 +192,7 @@ def _decide(ledger: Ledger, kind: str, withdrawal: Withdrawal, reason: str, with
             model="",
             from_version=None,
             to_version=None,
-            actor=getpass.getuser(),
+            actor=actor(),
             reason=reason,
             evidence={"id": withdrawal_id, "scope": withdrawal.scope, "models": list(withdrawal.models)},
         )

@@ -4,7 +4,6 @@ find the version ─► finish what a killed command left ─► its files, its 
 ─► one row in the ledger ─► aliases
 """
 
-import getpass
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,7 @@ from flows.promoting.evaluations import accuracy_of
 from flows.promoting.judging import Judgement, judge_candidate
 from flows.promoting.soundness import require_sound
 from flows.promoting.taking_over import take_over
+from infra.actor import actor
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import PROMOTE, Decision, Execution
@@ -163,7 +163,7 @@ def _decide(
                     model=candidate.name,
                     from_version=before.champion,
                     to_version=candidate.version if is_promoted else None,
-                    actor=getpass.getuser(),
+                    actor=actor(),
                     reason=request.reason,
                     evidence=evidence,
                 )

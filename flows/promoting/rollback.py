@@ -1,6 +1,5 @@
 """Rolling back: an earlier champion is champion again, at once and without a gate."""
 
-import getpass
 import time
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +11,7 @@ from flows.promoting.decisions import Standing
 from flows.promoting.describing import describe_decided
 from flows.promoting.soundness import require_sound
 from flows.promoting.taking_over import take_over
+from infra.actor import actor
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import ROLLBACK, Decision, Execution
@@ -83,7 +83,7 @@ def roll_back(
                 model=model,
                 from_version=before.champion,
                 to_version=target,
-                actor=getpass.getuser(),
+                actor=actor(),
                 reason=reason,
                 evidence={},
             )

@@ -4,13 +4,13 @@ Where `champion` was moved, the version it was moved to is adopted: it is what h
 What was deleted, or moved of the other aliases, is put back.
 """
 
-import getpass
 import time
 from typing import TYPE_CHECKING
 
 from flows.promoting.aliases import Projection, deciding, project
 from flows.promoting.decisions import FOUND
 from flows.promoting.describing import describe_decided
+from infra.actor import actor
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import BY_HAND, Decision
@@ -33,7 +33,7 @@ def take_over(home: Home, ledger: Ledger, registry: "RegistryAliases", found: Pr
                 model=model,
                 from_version=found.decided.champion,
                 to_version=adopted,
-                actor=getpass.getuser(),
+                actor=actor(),
                 reason=reason,
                 evidence={FOUND: dict(found.found.aliases), "decided": found.decided.aliases},
             )
