@@ -4,15 +4,35 @@ An address may hold a token, and a recipe is written to the ledger, to MLflow an
 where the address is found when something is to be sent: in an environment variable, or in a file.
 """
 
+import re
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from data_contracts.vocabulary import Config
 
 Event: TypeAlias = Literal["failure", "refusal", "promotion", "success"]
 
-Secret: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+")
+
+
+def is_place(value: str) -> bool:
+    """Whether it says where an address is, and is none itself."""
+    return _SECRET.fullmatch(value) is not None
+
+
+def _names_its_place(value: str) -> str:
+    if not is_place(value):
+        raise ValueError(
+            "this is no place of an address. Addresses hold tokens, so none stands here itself: put it into an "
+            "environment variable and write env:NAME, or into a file and write file:/ABSOLUTE/PATH"
+        )
+    return value
+
+
+Secret: TypeAlias = Annotated[
+    str, AfterValidator(_names_its_place), Field(json_schema_extra={"pattern": f"^({_SECRET.pattern})$"})
+]
 """`env:NAME` or `file:/absolute/path`: where a secret is, never the secret itself."""
 
 
@@ -29,7 +49,9 @@ class Notify(Config):
     """A program and its arguments, run without a shell. It reads the message as JSON from its standard input."""
 
     on: tuple[Event, ...] = ("failure", "refusal", "promotion")
-    """A run failed or was lost, a gate refused, a model became champion; and `success`, every other end."""
+    """A run failed or was lost, a gate refused, a model became champion; and `success`, every other end.
+
+    A deployment that fails again for the same reason is told of once a week, and once when it is well again."""
 
     @model_validator(mode="after")
     def _somebody_is_told(self) -> Self:

@@ -19,6 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from data_contracts import stage_configs, training_configs
 from data_contracts.errors import RecipeError
+from data_contracts.notify_config import Notify
 from data_contracts.stage_configs import BaseModelConfig, EvaluateConfig, RunSettings
 from data_contracts.vocabulary import Config
 from flows.recipe import DatasetConfig, Recipe, nearest
@@ -209,6 +210,8 @@ def _fields_beside(place: Sequence[Any]) -> list[str]:
     }
     if len(place) == 1:
         return list(Recipe.model_fields)
+    if tuple(place[:2]) == ("run", "notify"):
+        return list(Notify.model_fields)
     if place[0] == "stages" and len(place) >= 4:
         return [*(by_kind[place[2]].model_fields), *training_configs.LoRA.model_fields]
     sections: dict[str, type[Config]] = {

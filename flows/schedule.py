@@ -9,11 +9,12 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
@@ -26,7 +27,8 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.asyncutils import run_coro_as_sync
 from prefect.workers.process import ProcessWorker
 
-from data_contracts.errors import RecipeError
+from data_contracts.errors import RecipeError, ServerError
+from flows.late_runs import renew_late_runs
 from flows.pipeline import post_training
 from flows.recipe import Recipe, nearest
 from infra.home import Home
@@ -36,6 +38,7 @@ _POOL_TYPES = (PROCESS, "docker", "kubernetes")
 """Pools whose workers run a command in an environment they are given."""
 
 _NUM_FIRES = 3
+_LONGEST_SECONDS = 10 * 366 * 24 * 3600
 
 Promote = Literal["if-better"]
 When = CronSchedule | IntervalSchedule
@@ -82,16 +85,29 @@ def read_schedule(cron: str | None, interval: int | None, timezone: str) -> When
     if interval is not None:
         if interval <= 0:
             raise RecipeError(f"--interval {interval} is no time between two runs.", "seconds, at least 1")
+        if interval > _LONGEST_SECONDS:
+            raise RecipeError(
+                f"--interval {interval} is more than ten years.", "seconds, at most ten years of them"
+            )
         anchor = datetime(2020, 1, 1, tzinfo=ZoneInfo(timezone))  # so that deploying again moves nothing
         return IntervalSchedule(interval=timedelta(seconds=interval), timezone=timezone, anchor_date=anchor)
     assert cron is not None
     try:
-        return CronSchedule(cron=cron, timezone=timezone)
+        when = CronSchedule(cron=cron, timezone=timezone)
     except ValueError as error:
         raise RecipeError(
             f"The schedule {cron!r} cannot be read.",
             'minute, hour, day of month, month, day of week, such as "0 2 * * *"; a sixth field is seconds',
         ) from error
+    try:
+        next_fires(when, datetime.now(UTC))
+    except ValueError as error:
+        raise RecipeError(
+            f"The schedule {cron!r} never fires: no month has such a day.",
+            "a day that there is",
+            '"0 2 28 * *" is the 28th of every month at two.',
+        ) from error
+    return when
 
 
 def next_fires(when: When, after: datetime, count: int = _NUM_FIRES) -> tuple[datetime, ...]:
@@ -130,8 +146,11 @@ def deploy(home: Home, recipe: Recipe, wanted: Wanted, now: datetime) -> Deploye
         job_variables={"env": environment},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    made: UUID = deployment.apply()
+    if before is not None and before.parameters != deployment.parameters:
+        renew_late_runs(made, now)
     return Deployed(
-        id=deployment.apply(),
+        id=made,
         name=_full_name(wanted.name),
         pool=wanted.pool,
         pool_type=pool_type,
@@ -159,10 +178,11 @@ def pool_type(pool: str) -> str:
 
 
 def deployments_of(pool: str) -> list[str]:
-    """Names of what runs in the pool."""
+    """Names of what runs in the pool, unless it is paused."""
     of_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     with get_client(sync_client=True) as client:
-        return sorted(each.name for each in client.read_deployments(work_pool_filter=of_pool))
+        found = client.read_deployments(work_pool_filter=of_pool)
+    return sorted(each.name for each in found if not each.paused)
 
 
 @contextmanager
@@ -171,8 +191,15 @@ def paused_at_end(deployed: Deployed) -> Generator[None]:
     try:
         yield
     finally:
-        with get_client(sync_client=True) as client:
-            client.pause_deployment(deployed.id)
+        try:
+            with get_client(sync_client=True) as client:
+                client.pause_deployment(deployed.id)
+        except httpx.TransportError as error:
+            raise ServerError(
+                f"The deployment {deployed.name} could not be paused: its Prefect server does not answer.",
+                "a server that answers until everything is told",
+                "Runs that fall due wait for the next worker of the pool; `burnish serve` is one.",
+            ) from error
 
 
 def _require_pool(client: SyncPrefectClient, pool: str) -> str:

@@ -168,6 +168,10 @@ class Home:
         finally:
             os.close(held)
 
+    def holder_of(self, name: str) -> str | None:
+        """Who holds the lock `name`, in words; None where nobody does."""
+        return read_sign(self.lock_path(name).with_suffix(".holder"))
+
 
 def home_path(environment: Mapping[str, str], working_directory: Path) -> Path:
     """The home these circumstances mean; nothing is created."""

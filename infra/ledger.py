@@ -180,6 +180,19 @@ class Ledger:
             row["untouched"], row["models"] = tuple(row["untouched"]), tuple(row["models"])
         return [Withdrawal(**row) for row in rows]
 
+    # Failures that somebody was told of
+
+    def failure_told(self, deployment: str) -> tuple[str, float] | None:
+        """Of a deployment that has not run well since: the failure's words, and when it was told."""
+        rows = self._query("select words, told from failures_told where deployment = ?", [deployment])
+        return (rows[0]["words"], rows[0]["told"]) if rows else None
+
+    def note_failure_told(self, deployment: str, words: str, told: float) -> None:
+        self._query("insert or replace into failures_told values (?,?,?)", [deployment, words, told])
+
+    def forget_failure_told(self, deployment: str) -> None:
+        self._query("delete from failures_told where deployment = ?", [deployment])
+
     # File facts
 
     def file_fact(self, path: Path, what: str, size: int, mtime_ns: int, inode: int) -> str | None:

@@ -1,4 +1,7 @@
-"""Tables of the ledger: one row per run, stage of a run, finished execution, decision and withdrawal."""
+"""Tables of the ledger: one row per run, stage of a run, finished execution, decision and withdrawal.
+
+And one per deployment whose failure somebody was told of and that has not run well since.
+"""
 
 SCHEMA = """
 create table if not exists runs (
@@ -24,6 +27,8 @@ create table if not exists withdrawals (
     withdrawal_id integer primary key, made real not null, scope text not null, source text,
     row_hashes blob not null, actor text not null, reason text not null, untouched text not null,
     models text not null, undoes integer);
+create table if not exists failures_told (
+    deployment text primary key, words text not null, told real not null);
 create table if not exists code_parts (fingerprint text primary key, parts text not null);
 create table if not exists file_facts (
     path text not null, what text not null, size integer not null, mtime_ns integer not null,

@@ -1,4 +1,8 @@
-"""This home's own Prefect server and MLflow server, on loopback; `servers.json` names them."""
+"""This home's own Prefect server and MLflow server, on loopback; `servers.json` names them.
+
+Whatever works in the home joins them, so they outlive a starter that is killed. Who is to end them is in the
+record: the process that keeps them, or nobody where they are to stay.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data_contracts.errors import HomeError
 from infra.home import Home, write_atomically
+from infra.process_identity import is_same_process, this_process
 from infra.run_server import STARTING
 from infra.server_process import (
     HOST,
@@ -20,6 +25,9 @@ from infra.server_process import (
     is_healthy,
     spawn,
 )
+
+SERVE = "serve"
+"""Lock of a home, held by the `burnish serve` at work in it."""
 
 START_TIMEOUT_SECONDS = 180
 _POLL_SECONDS = 0.1
@@ -33,6 +41,13 @@ class Servers(BaseModel):
 
     prefect: Server
     mlflow: Server
+    keeper: tuple[int, float] | None = None
+    """The process that ends them when it ends, and its birth; None for servers that stay until somebody stops them."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the process that was to end them is gone."""
+        return self.keeper is not None and not is_same_process(*self.keeper)
 
     @property
     def prefect_api_url(self) -> str:
@@ -72,21 +87,23 @@ def start_servers(
     prefect_port: int | None = None,
     mlflow_port: int | None = None,
     *,
+    stay: bool = False,
     on_wait: Callable[[Waiting], None] = lambda _: None,
 ) -> Servers:
-    """Start both and return once they answer; servers that run already are returned as they are.
+    """Start both and return once they answer; servers that run already are shared.
 
-    Raises HomeError, with the end of its log, when a server dies or does not answer.
+    They are this process's to end, or `stay`, as those that run already do then. Raises HomeError, with the end
+    of its log, when a server dies or does not answer.
     """
     with Home(home).lock("servers", holder="starting the servers"):
         if running := running_servers(home):
-            return running
+            return _record(home, running.model_copy(update={"keeper": None})) if stay else running
         _stop(home)  # one of the two may have outlived the other, or a start was killed
         ports = choose_port(prefect_port, 4200), choose_port(mlflow_port, 5000)
         on_wait(Waiting(0, ("Prefect", "MLflow")))
         _require_mlflow_database(Home(home))
         with Home(home).lock(STARTING, holder="starting Prefect"):
-            servers = _spawn_both(home, *ports)
+            servers = _spawn_both(home, *ports, keeper=None if stay else this_process())
             try:
                 _wait_until_healthy([servers.prefect, servers.mlflow], on_wait)
             except BaseException:
@@ -109,6 +126,14 @@ def stop_servers(home: Path) -> None:
         _stop(home)
 
 
+def release_servers(home: Path) -> None:
+    """End the servers of this home, unless they are to stay or another process that is alive keeps them."""
+    with Home(home).lock("servers", holder="stopping the servers"):
+        servers = _recorded(home)
+        if servers and (servers.is_left or servers.keeper == this_process()):
+            _stop(home)
+
+
 def _require_mlflow_database(home: Home) -> None:
     if not home.mlflow_path.exists():
         from infra.mlflow_database import create_database  # 2 s of imports, for a home's first start only
@@ -116,9 +141,13 @@ def _require_mlflow_database(home: Home) -> None:
         create_database(home.own_mlflow_uri, home.mlflow_artifacts_dir)
 
 
-def _spawn_both(home: Path, prefect_port: int, mlflow_port: int) -> Servers:
+def _spawn_both(home: Path, prefect_port: int, mlflow_port: int, keeper: tuple[int, float] | None) -> Servers:
     """Recorded before anybody waits for them, so that a start killed half-way leaves nothing unknown."""
-    servers = Servers(prefect=_spawn_prefect(home, prefect_port), mlflow=_spawn_mlflow(home, mlflow_port))
+    prefect, mlflow = _spawn_prefect(home, prefect_port), _spawn_mlflow(home, mlflow_port)
+    return _record(home, Servers(prefect=prefect, mlflow=mlflow, keeper=keeper))
+
+
+def _record(home: Path, servers: Servers) -> Servers:
     write_atomically(_record_path(home), servers.model_dump_json(indent=2))
     return servers
 

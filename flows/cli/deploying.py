@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from data_contracts import notify_config
 from data_contracts.errors import RecipeError
 from flows.cli.context import Context, open_context, print_json
 from flows.cli.run_commands import Json, Overrides, RecipeName
@@ -96,10 +97,26 @@ def read_deployed(recipe: str, overrides: Sequence[str] | None, notify: Sequence
     """The recipe with what the command line adds to it. Raises RecipeError."""
     path = find_recipe(recipe)
     for each in notify or ():
-        if "=" not in each:
-            raise RecipeError("--notify cannot be read.", "webhook=env:NAME, email=file:/PATH or command=[…]")
+        _require_notify(each)
     fields = parse_overrides([*(overrides or ()), *(f"run.notify.{each}" for each in notify or ())])
     return override_recipe(read_document(path), fields, str(path))
+
+
+def _require_notify(given: str) -> None:
+    """What was given is not repeated: it may be an address, and addresses hold tokens."""
+    way, _, place = given.partition("=")
+    if way in ("webhook", "email") and not notify_config.is_place(place):
+        raise RecipeError(
+            f"--notify {way}=… does not say where the address is.",
+            f"{way}=env:NAME, the environment variable that holds it, or {way}=file:/ABSOLUTE/PATH",
+            f"Addresses hold tokens, so none is given here itself: set BURNISH_{way.upper()} where the runs take "
+            f"place, and say --notify {way}=env:BURNISH_{way.upper()}.",
+        )
+    if way not in notify_config.Notify.model_fields:
+        raise RecipeError(
+            "--notify cannot be read.",
+            "webhook=env:NAME, email=file:/PATH, command=[PROGRAM, ARGUMENT] or on=[failure, success]",
+        )
 
 
 def show_deployed(context: Context, deployed: "Deployed", timezone: str) -> None:

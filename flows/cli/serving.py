@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from data_contracts.errors import RecipeError, ServerError
+from data_contracts.errors import HomeError, RecipeError, ServerError
 from flows.cli.context import Context, open_context, print_json
 from flows.cli.deploying import (
     POOL,
@@ -28,8 +28,11 @@ from flows.cli.deploying import (
 )
 from flows.cli.run_commands import Json, Overrides
 from infra.environment import run_environment
-from infra.servers import Servers, start_servers, stop_servers
+from infra.home import Home
+from infra.servers import SERVE, Servers, release_servers, running_servers, start_servers, stop_servers
 from infra.settings import mlflow_server, prefect_server
+
+_WATCH_SECONDS = 5.0
 
 
 def ui(
@@ -42,7 +45,8 @@ def ui(
 ) -> None:
     """Start Prefect's and MLflow's web pages for this home, on loopback, and print their addresses.
 
-    Runs started while they are up appear in them live. Ctrl-C stops them. Where MLFLOW_TRACKING_URI and
+    Runs started while they are up appear in them live. Ctrl-C stops them, unless `burnish serve` is at work with
+    them. Where MLFLOW_TRACKING_URI and
     PREFECT_API_URL name a team's servers, their addresses are printed and nothing is started.
 
     For example:
@@ -53,11 +57,17 @@ def ui(
     """
     context = open_context()
     if stop:
+        if holder := context.home.holder_of(SERVE):
+            raise HomeError(
+                f"{holder} is at work with the servers of {context.home.path}.",
+                "servers that nothing works with",
+                "End it first, with Ctrl-C or SIGTERM: it ends those that it started.",
+            )
         stop_servers(context.home.path)
         context.console.print("Stopped.")
         return
     given = _team_servers()
-    prefect, mlflow = given or _pages(_start(context, prefect_port, mlflow_port))
+    prefect, mlflow = given or _pages(_start(context, prefect_port, mlflow_port, stay=detach))
     if json:
         print_json({"prefect": prefect, "mlflow": mlflow})
     else:
@@ -66,6 +76,9 @@ def ui(
         return
     context.console.print("Ctrl-C stops both.")
     _wait_for_interrupt()
+    if holder := context.home.holder_of(SERVE):
+        context.console.print(f"They stay: {holder} is at work with them.", highlight=False, markup=False)
+        return
     stop_servers(context.home.path)
 
 
@@ -111,18 +124,19 @@ def serve(
         burnish serve tiny --cron "0 2 * * *"
         burnish serve tiny my.yaml --interval 3600 --promote if-better
     """
-    if not recipes and (cron or interval or set_ or notify or promote):
+    if not recipes and any(each is not None for each in (cron, interval, set_, notify, promote)):
         raise RecipeError("There is no recipe to put on a schedule.", "`burnish serve RECIPE --cron …`")
     context = open_context()
     wanted = [read_deployed(recipe, set_, notify) for recipe in recipes]
+    given = os.environ.get("PREFECT_API_URL")
     os.environ.update(run_environment(context.home, os.environ, needs_hub=True, prefect_console="INFO"))
     from flows import schedule
     from flows.worker import work
 
     times = [schedule.read_schedule(cron, interval, timezone) for _ in wanted]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(context.home.lock("serve", holder="burnish serve", timeout_seconds=0))
-        server = stack.enter_context(_server(context))
+        stack.enter_context(_alone(context.home))
+        server = answering(os.environ["PREFECT_API_URL"]) if given else stack.enter_context(_own(context))
         stack.enter_context(schedule.joined(server))
         if schedule.pool_type(pool) != schedule.PROCESS:
             raise RecipeError(f"The work pool {pool} needs a worker of its own kind.", "a process pool")
@@ -139,22 +153,65 @@ def serve(
 
 
 @contextlib.contextmanager
-def _server(context: Context) -> Generator[str]:
-    """Prefect's: the environment's, or this home's own, ended again with MLflow's if they were started here."""
-    home = context.home.path
-    if given := os.environ.get("PREFECT_API_URL"):
-        yield answering(given)
-        return
+def _alone(home: Home) -> Generator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(home.lock(SERVE, holder="burnish serve", timeout_seconds=0))
+        except HomeError as error:
+            raise HomeError(
+                f"{home.holder_of(SERVE) or 'Another burnish serve'} is at work on the home {home.path}.",
+                "one `burnish serve` a home: it takes the runs of all its deployments",
+                "`burnish deploy RECIPE` adds a recipe to it. Or end it with Ctrl-C or SIGTERM, then try again.",
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _own(context: Context) -> Generator[str]:
+    """This home's own Prefect server; ended again, with MLflow's, if it was started here or its starter is gone."""
+    left = running_servers(context.home.path)
     servers = _start(context, None, None)
+    if left is not None and left.is_left:
+        context.console.print(
+            "The servers of this home outlived their starter; they are used, and end with this."
+        )
     try:
-        yield servers.prefect_api_url
+        with _watched(context, servers):
+            yield servers.prefect_api_url
     finally:
-        stop_servers(home)
+        release_servers(context.home.path)
 
 
-def _start(context: Context, prefect_port: int | None, mlflow_port: int | None) -> Servers:
+@contextlib.contextmanager
+def _watched(context: Context, servers: Servers) -> Generator[None]:
+    """A server that dies is started again at its address: those who are at work with it wait for it."""
+    is_over = threading.Event()
+    ports = servers.prefect.port, servers.mlflow.port
+
+    def watch() -> None:
+        while not is_over.wait(_WATCH_SECONDS):
+            if running_servers(context.home.path) is None:
+                context.console.print("A server of this home is gone; both are started again.")
+                try:
+                    start_servers(context.home.path, *ports, stay=servers.keeper is None)
+                except HomeError as error:
+                    context.console.print(str(error), markup=False)
+                    return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watching.join()
+
+
+def _start(
+    context: Context, prefect_port: int | None, mlflow_port: int | None, *, stay: bool = False
+) -> Servers:
     with Console(stderr=True).status("Starting the servers (20 s the first time)…"):
-        return start_servers(context.home.path, prefect_port, mlflow_port)
+        return start_servers(context.home.path, prefect_port, mlflow_port, stay=stay)
 
 
 def _wait_for_interrupt() -> None:

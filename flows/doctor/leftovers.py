@@ -12,7 +12,7 @@ from flows.doctor.findings import DONE, Finding, Patient, quietly, unless_a_run_
 from infra.home import Home
 from infra.liveness import held_locks, is_abandoned, is_held, live_runs, remove
 from infra.server_process import is_alive
-from infra.servers import Servers, running_servers, stop_servers
+from infra.servers import SERVE, Servers, release_servers, running_servers, stop_servers
 
 _STOP_SECONDS = 10.0
 _UNFINISHED = ".unfinished-"
@@ -25,7 +25,7 @@ def examine_leftovers(patient: Patient) -> list[Finding]:
         *_temporary_files(home),
         *_half_caches(patient),
         *_signs(home),
-        *_records(home),
+        *_records(patient),
         *_run_servers(home),
     ]
 
@@ -106,7 +106,8 @@ def _take_down(home: Home, path: Path) -> Callable[[], str]:
     return lambda: with_lock(home, path.stem, quietly(lambda: path.unlink(missing_ok=True)))
 
 
-def _records(home: Home) -> list[Finding]:
+def _records(patient: Patient) -> list[Finding]:
+    home = patient.home
     record = home.path / "servers.json"
     if not record.exists() or is_held(home.path / "locks" / "servers.lock"):
         return []
@@ -121,8 +122,12 @@ def _records(home: Home) -> list[Finding]:
                 lambda: with_lock(home, "servers", quietly(lambda: record.unlink(missing_ok=True))),
             )
         ]
-    if running_servers(home.path):
-        return []
+    if running := running_servers(home.path):
+        return (
+            _left_servers(patient)
+            if running.is_left and not is_held(home.path / "locks" / f"{SERVE}.lock")
+            else []
+        )
     alive = [server.name for server in (servers.prefect, servers.mlflow) if is_alive(server)]
     return [
         Finding(
@@ -130,6 +135,18 @@ def _records(home: Home) -> list[Finding]:
             "The pages of this home are not there, and a half of them holds its port.",
             "End what is left of them and remove the record; `burnish ui` starts both.",
             lambda: _end_servers(home),
+        )
+    ]
+
+
+def _left_servers(patient: Patient) -> list[Finding]:
+    release = quietly(partial(release_servers, patient.home.path))
+    return [
+        Finding(
+            "The servers of this home outlived the command that had started them.",
+            "They take memory and two ports, and nobody is left to end them.",
+            "End them; `burnish serve` would use them, and end them with itself.",
+            partial(unless_a_run_is_live, patient.ledger, release),
         )
     ]
 

@@ -21,8 +21,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed
 from pydantic import ValidationError
 
-from data_contracts.errors import DataError, GateRefused, Interrupted, RecipeError
+from data_contracts.errors import DataError, GateRefused, HomeError, Interrupted, RecipeError
 from data_contracts.notify_config import Notify
+from flows import announcing
 from flows.announcing import announced, tell, tell_of_crash
 from flows.pipeline import post_training
 from flows.recipe import Recipe
@@ -282,6 +283,79 @@ def test_failures_and_refusals_are_told_and_raised_on_and_a_stop_is_no_news(
     assert [body["event"] for body in told.bodies] == events
     for body in told.bodies:
         assert str(error).splitlines()[0] in body["text"] and body["recipe"] == "small"
+
+
+@pytest.fixture
+def nightly(told: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
+    """Runs are of one deployment, in a home that has a ledger."""
+    monkeypatch.setattr(announcing.current_deployment, "get_id", lambda: "nightly")
+    Ledger(Path(os.environ["BURNISH_HOME"]) / "ledger.db")
+    return told
+
+
+def _night(error: Exception | None, *on: str) -> None:
+    with contextlib.suppress(Exception), announced(_recipe(*on)):
+        if error is not None:
+            raise error
+
+
+def test_a_deployment_that_fails_every_night_says_so_once_and_once_that_it_is_well(nightly: Web) -> None:
+    """Numbers that differ from night to night make no other failure."""
+    for night in range(3):
+        _night(
+            DataError(f"held_out.parquet does not exist. Log: /h/2026112{night}-020000-ab{night}2/sft.log")
+        )
+    for _ in range(3):
+        _night(DataError("tosses.jsonl does not exist"))
+    for _ in range(2):
+        _night(None)
+    _night(DataError("tosses.jsonl does not exist"))
+    assert [body["event"] for body in nightly.bodies] == ["failure", "failure", "recovery", "failure"]
+    assert nightly.bodies[2]["title"] == "small: runs are well again"
+
+
+def test_a_failure_that_lasts_is_told_again_after_a_week(
+    nightly: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = 24 * 3600.0
+    for night in range(15):
+        monkeypatch.setattr(announcing.time, "time", lambda night=night: night * day)
+        _night(DataError("held_out.parquet does not exist"))
+    assert len(nightly.bodies) == 3, "in the first night, and after one and two weeks"
+
+
+def test_a_failure_that_nobody_could_be_told_of_is_told_the_next_night(nightly: Web) -> None:
+    for nightly.status in (500, 200, 200):
+        _night(DataError("held_out.parquet does not exist"))
+    assert len(nightly.bodies) == 2
+
+
+def test_who_does_not_hear_of_failures_does_not_hear_of_the_recovery(nightly: Web) -> None:
+    _night(DataError("held_out.parquet does not exist"), "failure")
+    _night(None, "success")
+    assert [body["event"] for body in nightly.bodies] == ["failure"]
+
+
+def test_a_gates_refusal_is_no_recovery(nightly: Web) -> None:
+    _night(DataError("held_out.parquet does not exist"))
+    _night(GateRefused("not distinguishable"))
+    assert [body["event"] for body in nightly.bodies] == ["failure", "refusal"]
+
+
+def test_a_run_by_hand_tells_of_every_failure(told: Web) -> None:
+    Ledger(Path(os.environ["BURNISH_HOME"]) / "ledger.db")
+    for _ in range(2):
+        _night(DataError("held_out.parquet does not exist"))
+    assert [body["event"] for body in told.bodies] == ["failure", "failure"]
+
+
+def test_a_ledger_that_cannot_be_read_is_told_of_as_well(nightly: Web) -> None:
+    for path in Path(os.environ["BURNISH_HOME"]).glob("ledger.db*"):
+        path.unlink()
+    (Path(os.environ["BURNISH_HOME"]) / "ledger.db").write_text("this is no database" * 100)
+    with pytest.raises(HomeError, match="cannot be used"), announced(_recipe()):
+        raise HomeError("The ledger cannot be used")
+    assert [body["event"] for body in nightly.bodies] == ["failure"]
 
 
 def test_only_what_was_asked_for_is_told(told: Web) -> None:
