@@ -123,6 +123,8 @@ def next_fires(when: When, after: datetime, count: int = _NUM_FIRES) -> tuple[da
 
 def deploy(home: Home, recipe: Recipe, wanted: Wanted, now: datetime) -> Deployed:
     """Make the deployment, or bring it to this. Raises RecipeError for a pool or a name that cannot be used."""
+    _require_name(wanted.name, "--name")
+    _require_name(wanted.pool, "--pool")
     with get_client(sync_client=True) as client:
         pool_type = _require_pool(client, wanted.pool)
         before = _find(client, wanted.name)
@@ -173,6 +175,7 @@ def joined(api_url: str) -> Generator[None]:
 
 def pool_type(pool: str) -> str:
     """A process pool is made where there is none of this name. Raises RecipeError for a type we cannot use."""
+    _require_name(pool, "--pool")
     with get_client(sync_client=True) as client:
         return _require_pool(client, pool)
 
@@ -217,6 +220,12 @@ def _require_pool(client: SyncPrefectClient, pool: str) -> str:
             "Name another pool: one that is not there yet is made, of type process.",
         )
     return found
+
+
+def _require_name(name: str, option: str) -> None:
+    if not name.strip() or any(each in "/%&<>" or not each.isprintable() for each in name):
+        expected = "letters, digits, spaces and signs, none of them / % & < >"
+        raise RecipeError(f"{option} {name!r} is no name.", expected)
 
 
 def _find(client: SyncPrefectClient, name: str) -> Any:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from uuid import UUID
 
+import httpx
 import psutil
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled, Cancelling
@@ -40,7 +41,11 @@ async def _work(worker: ProcessWorker, say: Say) -> None:
     if not working.done():
         told.clear()
         worker.limiter.total_tokens = 1  # no other run while one is at work
-        await _cancel_runs(say, told)
+        try:
+            await _cancel_runs(say, told)
+        except httpx.TransportError:
+            say("Prefect's server does not answer: the run at work is stopped without it.")
+            _end_runs()
         working.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await working
@@ -66,6 +71,14 @@ async def _cancel_runs(say: Say, told_again: asyncio.Event) -> None:
             state = (await client.read_flow_run(run)).state
             if state is None or not state.is_final():
                 await client.set_flow_run_state(run, Cancelled(message="Its worker was stopped."))
+
+
+def _end_runs() -> None:
+    """As the worker does it: SIGTERM, on which a run writes a checkpoint."""
+    for process in psutil.Process(os.getpid()).children():
+        with contextlib.suppress(psutil.Error):
+            if "PREFECT__FLOW_RUN_ID" in process.environ():
+                process.terminate()
 
 
 def _runs_at_work() -> set[UUID]:

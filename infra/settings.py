@@ -109,10 +109,17 @@ def _credentials(uri: str) -> tuple[str, str]:
 
 def _read(name: str, path: Path) -> str:
     try:
-        return path.read_text().strip()
+        secret = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ServerError(
             f"{name}_FILE is {path}, which cannot be read: {type(error).__name__}.",
             "a text file that holds the secret and nothing else",
             f"Name another file, or set {name}.",
         ) from error
+    if not secret or "\0" in secret:
+        raise ServerError(
+            f"{name}_FILE is {path}, which holds {'a zero byte' if secret else 'nothing'}.",
+            "a text file that holds the secret and nothing else",
+            f"Write the secret into it, or set {name}.",
+        )
+    return secret

@@ -143,3 +143,15 @@ def test_a_command_is_not_run_without_its_secret(tmp_path: Path) -> None:
     done = with_secrets("echo", "ran", PGPASSWORD_FILE=str(tmp_path / "none"))
     assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (1, "", False)
     assert f"PGPASSWORD_FILE is {tmp_path / 'none'}, which cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [("", "holds nothing"), (" \n", "holds nothing"), ("a\0b", "zero byte")]
+)
+def test_a_file_without_a_secret_is_named_and_what_it_holds_is_not(
+    content: str, found: str, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(content)
+    with pytest.raises(ServerError, match=found) as refused:
+        secrets_from_files({"HF_TOKEN_FILE": str(tmp_path / "token")})
+    assert "a\0b" not in str(refused.value)

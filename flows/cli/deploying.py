@@ -81,7 +81,7 @@ def deploy(
     from flows import schedule
 
     when = schedule.read_schedule(cron, interval, timezone)
-    as_wanted = schedule.Wanted(name or wanted.name, pool, when, promote)
+    as_wanted = schedule.Wanted(wanted.name if name is None else name, pool, when, promote)
     with _server(context.home) as server, schedule.joined(server):
         deployed = schedule.deploy(context.home, wanted, as_wanted, datetime.now(UTC))
     if json:

@@ -128,14 +128,22 @@ def serve(
         raise RecipeError("There is no recipe to put on a schedule.", "`burnish serve RECIPE --cron …`")
     context = open_context()
     wanted = [read_deployed(recipe, set_, notify) for recipe in recipes]
+    if twice := {each.name for each in wanted if [other.name for other in wanted].count(each.name) > 1}:
+        raise RecipeError(
+            f"Several of these recipes have the name {', '.join(sorted(twice))}.",
+            "recipes of different names: each is deployed under its own",
+            "Rename one, or `burnish deploy` it with a --name of its own.",
+        )
     given = os.environ.get("PREFECT_API_URL")
     os.environ.update(run_environment(context.home, os.environ, needs_hub=True, prefect_console="INFO"))
     from flows import schedule
+    from flows.server_check import require_mlflow
     from flows.worker import work
 
     times = [schedule.read_schedule(cron, interval, timezone) for _ in wanted]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(context.home))
+        require_mlflow(context.home)
         server = answering(os.environ["PREFECT_API_URL"]) if given else stack.enter_context(_own(context))
         stack.enter_context(schedule.joined(server))
         if schedule.pool_type(pool) != schedule.PROCESS:

@@ -1,10 +1,16 @@
 """What the command line adds to a recipe that is put on a schedule, and how its mistakes are answered."""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import pytest
 
 from data_contracts.errors import RecipeError
 from flows.cli.app import execute
 from flows.cli.deploying import read_deployed
+from flows.schedule import Wanted, deploy, pool_type, read_schedule
+from infra.home import Home
+from tests.factories import make_recipe
 
 TOKEN = "T0k3n-that-nobody-may-see"
 
@@ -59,3 +65,20 @@ def test_a_schedule_without_a_recipe_is_a_mistake(
 ) -> None:
     assert execute(["serve", *option]) == 2
     assert "There is no recipe to put on a schedule." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "50%", "<b>", "a\nb"])
+def test_what_is_no_name_of_a_deployment_or_a_pool_is_refused_before_a_server_is_asked(name: str) -> None:
+    when = read_schedule(None, 60, "UTC")
+    with pytest.raises(RecipeError, match=r"--name .* is no name"):
+        deploy(Home(Path("/nowhere")), make_recipe(), Wanted(name, "burnish", when, None), datetime.now(UTC))
+    with pytest.raises(RecipeError, match=r"--pool .* is no name"):
+        pool_type(name)
+
+
+def test_two_recipes_of_one_name_are_not_served_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BURNISH_HOME", str(tmp_path / "home"))
+    assert execute(["serve", "tiny", "tiny", "--interval", "60"]) == 2
+    assert "Several of these recipes have the name tiny." in capsys.readouterr().err
