@@ -16,6 +16,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled
 
+_MAKES_UP = "makes up for late runs"
+
 
 def renew_late_runs(deployment: UUID, now: datetime) -> None:
     """Runs that somebody asked for by hand keep what they were given."""
@@ -24,11 +26,10 @@ def renew_late_runs(deployment: UUID, now: datetime) -> None:
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
     )
     with get_client(sync_client=True) as client:
-        found = [run for run in client.read_flow_runs(flow_run_filter=waits) if run.auto_scheduled]
-        late = [
-            run for run in found if run.expected_start_time is not None and run.expected_start_time <= now
-        ]
+        waiting = client.read_flow_runs(flow_run_filter=waits)
+        ours = [run for run in waiting if run.auto_scheduled or _MAKES_UP in run.tags]
+        late = [run for run in ours if run.expected_start_time is not None and run.expected_start_time <= now]
         for run in late:
             client.set_flow_run_state(run.id, Cancelled(message="The recipe was deployed anew."))
         if late:
-            client.create_flow_run_from_deployment(deployment)
+            client.create_flow_run_from_deployment(deployment, tags=[_MAKES_UP])

@@ -18,14 +18,15 @@ NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 class Server:
     """Knows the runs that wait."""
 
-    def __init__(self, *minutes: int, auto_scheduled: bool = True) -> None:
+    def __init__(self, *minutes: int, auto_scheduled: bool = True, tags: tuple[str, ...] = ()) -> None:
         dates = [NOW + timedelta(minutes=each) for each in minutes]
         self.runs = [
-            SimpleNamespace(id=uuid4(), expected_start_time=date, auto_scheduled=auto_scheduled)
+            SimpleNamespace(id=uuid4(), expected_start_time=date, auto_scheduled=auto_scheduled, tags=tags)
             for date in dates
         ]
         self.ended: dict[UUID, Any] = {}
         self.made: list[UUID] = []
+        self.tags: list[str] = []
 
     def read_flow_runs(self, **_: object) -> list[SimpleNamespace]:
         return self.runs
@@ -33,8 +34,9 @@ class Server:
     def set_flow_run_state(self, run: UUID, state: Any) -> None:
         self.ended[run] = state.name
 
-    def create_flow_run_from_deployment(self, deployment: UUID) -> None:
+    def create_flow_run_from_deployment(self, deployment: UUID, tags: list[str]) -> None:
         self.made.append(deployment)
+        self.tags = tags
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,7 @@ class Server:
         (Server(60, 120), 0, 0),
         (Server(), 0, 0),
         (Server(-60, auto_scheduled=False), 0, 0),
+        (Server(-60, auto_scheduled=False, tags=("makes up for late runs",)), 1, 1),
     ],
 )
 def test_one_run_of_the_recipe_as_it_is_now_makes_up_for_all_that_are_late(
@@ -58,3 +61,4 @@ def test_one_run_of_the_recipe_as_it_is_now_makes_up_for_all_that_are_late(
     renew_late_runs(deployment, NOW)
     assert server.ended == {run.id: "Cancelled" for run in server.runs[:num_ended]}
     assert server.made == [deployment] * num_made
+    assert "makes up for late runs" in server.tags or not num_made
