@@ -143,8 +143,8 @@ def test_a_second_serve_is_told_who_is_at_work_and_what_to_do(
         os.environ.clear()
         os.environ.update(before)
     found, expected, do = capsys.readouterr().err.splitlines()
-    at_work = rf"burnish serve \(process {os.getpid()}, for \d+ s\) is at work on the home {re.escape(str(home.path))}\."
-    assert re.fullmatch(at_work, found)
+    holder = rf"burnish serve \(process {os.getpid()}, for \d+ s\)"
+    assert re.fullmatch(rf"{holder} is at work on the home {re.escape(str(home.path))}\.", found)
     assert expected.startswith("Expected: one `burnish serve` a home")
     assert "`burnish deploy RECIPE`" in do and "SIGTERM" in do
 
