@@ -115,6 +115,14 @@ class Interrupted(BurnishError):  # noqa: N818 - nothing went wrong
     exit_code = 130
 
 
+class Paused(Interrupted):
+    """A stage that stopped at an alarm, its checkpoint written; a rerun goes on and takes the alarm as seen."""
+
+
+class AlarmError(StageError):
+    """A stage that an alarm ended, as the recipe's policy says."""
+
+
 _BY_NAME = {
     cls.__name__: cls
     for cls in [
@@ -130,6 +138,8 @@ _BY_NAME = {
         ReferenceMismatchError,
         GroundTruthError,
         SandboxError,
+        AlarmError,
+        Paused,
     ]
 }
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from data_contracts.alarms import Alarm
 from data_contracts.model_verifiers import JudgeSettings, RewardModelSettings
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import AnyConfig, RunSettings
@@ -134,3 +135,6 @@ class Progress(Report):
     total: int
     unit: Literal["step", "completion", "row"] = "step"
     metrics: dict[str, float] = Field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
+    is_repeated: bool = False
+    """Whether it tells what an earlier process of the stage told, before it was interrupted."""

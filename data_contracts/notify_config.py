@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from data_contracts.vocabulary import Config
 
-Event: TypeAlias = Literal["failure", "refusal", "promotion", "success"]
+Event: TypeAlias = Literal["failure", "refusal", "promotion", "alarm", "success"]
 
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+")
 
@@ -48,8 +48,9 @@ class Notify(Config):
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """A program and its arguments, run without a shell. It reads the message as JSON from its standard input."""
 
-    on: tuple[Event, ...] = ("failure", "refusal", "promotion")
-    """A run failed or was lost, a gate refused, a model became champion; and `success`, every other end.
+    on: tuple[Event, ...] = ("failure", "refusal", "promotion", "alarm")
+    """A run failed or was lost, a gate refused, a model became champion, a training did what its policy says of an
+    alarm; and `success`, every other end.
 
     A deployment that fails again for the same reason is told of once a week, and once when it is well again."""
 

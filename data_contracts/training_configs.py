@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from data_contracts.alarms import AlarmPolicy
 from data_contracts.rewards import Combination, Rewards, RewardTerm
 from data_contracts.vocabulary import Config, DType, PositiveInt, Rows, Sampler, Seed
 
@@ -45,6 +46,14 @@ class TrainingConfig(Config):
 
     seed: Seed | None = None
     """Of this stage alone; the recipe's where it is left out."""
+
+    alarms: AlarmPolicy = AlarmPolicy()
+    """What is done where training goes wrong."""
+
+    @model_validator(mode="after")
+    def _alarms_fit(self) -> Self:
+        self.alarms.require_fits(getattr(self, "kind"))  # noqa: B009 - of every subclass
+        return self
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> Self:
@@ -112,6 +121,28 @@ class DPOConfig(EpochTrainingConfig):
         return self
 
 
+class HeldOutConfig(Config):
+    """A look at the truth while a reward is trained on: problems the policy never trains on, by a stricter metric.
+
+    A completion is right where its verifier gives full reward and the policy ended it itself.
+    """
+
+    rows: tuple[str, ...] = Field(min_length=1)
+    """Problems, of no use for training or for the final evaluation."""
+
+    every: PositiveInt | None = None
+    """Optimizer updates between two looks; a tenth of the stage where it is left out."""
+
+    limit: PositiveInt = 128
+    """At most this many problems, the same ones at every look."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """0 is greedy decoding."""
+
+    verifier: str | None = None
+    """Another than the one each problem names: the strictest there is for the task."""
+
+
 class GRPOConfig(TrainingConfig):
     """Group-relative policy optimization with verifiable rewards.
 
@@ -166,6 +197,8 @@ class GRPOConfig(TrainingConfig):
     """Leave completions that hit the token limit out of the loss."""
 
     sampler: Sampler = "transformers"
+    held_out: HeldOutConfig | None = None
+    """Without it nobody sees whether a rising reward is a better model."""
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> Self:

@@ -43,6 +43,7 @@ _TITLES: dict[News, str] = {
     "failure": "the run failed",
     "refusal": "a gate refused",
     "promotion": "a new champion",
+    "alarm": "an alarm",
     "success": "the run is done",
     "recovery": "runs are well again",
 }

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from data_contracts.alarms import Alarm
 from data_contracts.errors import BurnishError, GateRefused, Interrupted
 from data_contracts.jobs import Progress, StageJob
 from data_contracts.stage_configs import MODEL_KINDS
+from flows.announcing import tell
 from flows.datasets import build_table
 from flows.drift import num_threads
 from flows.gating import require_passed
@@ -195,6 +197,8 @@ class PipelineRun:
             shutil.copy2(job.log_path, folder / f"{node.name}.log")
         if job.report_path.exists():
             shutil.copy2(job.report_path, folder / f"{node.name}.json")
+        if job.progress_path.exists():
+            shutil.copy2(job.progress_path, folder / f"{node.name}.progress.jsonl")
 
 
 class _Forwarding:
@@ -217,9 +221,21 @@ class _Forwarding:
             logger.info("%s: %s", self._stage, describe(whole))
         if progress.metrics:
             self._unsent.append(progress)
+        for alarm in progress.alarms:
+            self._pass_on(alarm, progress.is_repeated)
         if progress.seconds - self._sent >= _MLFLOW_SECONDS:
             self._sent = progress.seconds
             self.send()
+
+    def _pass_on(self, alarm: Alarm, is_repeated: bool) -> None:
+        run, text = self._run, f"step {alarm.step}: {alarm.reason} ({alarm.response})"
+        run.ledger.note_alarm(run.run_id, self._stage, alarm)
+        if is_repeated:
+            return
+        run.view.say(f"{self._stage}: alarm {alarm.name} at {text}")
+        logger.warning("%s: alarm %s at %s", self._stage, alarm.name, text)
+        if alarm.response != "note":
+            tell(run.plan.recipe, "alarm", f"{self._stage}: {alarm.name} at {text}")
 
     def send(self) -> None:
         """Hand on what MLflow has not seen yet."""

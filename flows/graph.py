@@ -14,7 +14,7 @@ from data_contracts.stage_configs import (
     VerifyConfig,
 )
 from flows.identity import CodeOfRecipe, identity_of
-from flows.nodes import BASE, Node, evaluation_name, model_ancestors
+from flows.nodes import BASE, Node, compared_with, evaluation_name, model_ancestors
 from flows.recipe import DatasetConfig, Recipe, is_registered, registered_version
 from flows.sources import Sources, model_files
 
@@ -84,7 +84,7 @@ class _Graph:
             self._add_gate(name, config, below)
             return
         start: str | None = getattr(config, "start", None)
-        compared = config.compare_with if isinstance(config, VerifyConfig) else ()
+        compared = compared_with(config)
         for parent in filter(None, [start, *config.rows, *compared]):
             self._add_parent(parent, below)
         gates = tuple(gate for gate in self._gates_of(start) if gate != name)

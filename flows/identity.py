@@ -37,7 +37,12 @@ _CODE = {
 JUDGING = frozenset({"verify", "audit", "grpo"})
 """Kinds whose result verifiers decide."""
 
-_NOT_THE_CONFIGS = {"start", "rows", "compare_with", "against", "path", "version", "reference", "seed"}
+_NOT_THE_CONFIGS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("start", "rows", "compare_with", "against", "path", "version", "reference", "seed"), True
+    ),
+    "held_out": {"rows"},
+}
 """Fields that stand elsewhere in an identity: as parents, as sources, as the seed."""
 
 _PARENTS = ("start", "base", "rows", "compare_with")
@@ -122,6 +127,8 @@ def judged_by(config: AnyConfig | DatasetConfig, given: Sequence[Execution]) -> 
     if isinstance(config, GRPOConfig | AuditConfig):
         for name, term in config.rewards.items():
             names.update(verifiers_named(name, term.arguments))
+    if isinstance(config, GRPOConfig) and config.held_out and config.held_out.verifier:
+        names.add(config.held_out.verifier)
     if isinstance(config, AuditConfig):
         names |= {config.metric} if config.metric else set()
         names |= _second_opinions(names)

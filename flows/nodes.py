@@ -8,8 +8,9 @@ from data_contracts.canonical import fingerprint
 from data_contracts.stage_configs import (
     MODEL_KINDS,
     AnyConfig,
+    VerifyConfig,
 )
-from data_contracts.training_configs import TrainingConfig
+from data_contracts.training_configs import GRPOConfig, TrainingConfig
 from flows.code_identity import Parts
 from flows.identity import input_key, judged_by
 from flows.recipe import DatasetConfig
@@ -50,6 +51,11 @@ class Node:
         return (*self.parents, *([BASE] if is_apart else []), *self.gates)
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """Parents whose rows name the verifiers that decide its result."""
+        return (*self.rows, *(self.compare_with if self.kind == "grpo" else ()))
+
+    @property
     def makes_model(self) -> bool:
         return self.kind in (*MODEL_KINDS, REGISTERED)
 
@@ -62,8 +68,15 @@ class Node:
     def input_key(self, given: Mapping[str, Execution]) -> str:
         """The same for the same content going in, whatever made it. `given` holds all parents."""
         contents = [given[parent].fingerprint for parent in self.parents]
-        judges = judged_by(self.config, [given[parent] for parent in self.rows])
+        judges = judged_by(self.config, [given[parent] for parent in self.problems])
         return input_key(self.identity, list(self.rows.values()), contents, judges)
+
+
+def compared_with(config: AnyConfig) -> tuple[str, ...]:
+    """Rows that a stage is measured by and never makes its result of: other verdicts, held-out problems."""
+    if isinstance(config, GRPOConfig):
+        return config.held_out.rows if config.held_out else ()
+    return config.compare_with if isinstance(config, VerifyConfig) else ()
 
 
 def evaluation_name(stage: str) -> str:

@@ -171,6 +171,8 @@ def _require_rewards(recipe: Recipe, node: Node) -> None:
                 f"{PROBLEM_VERIFIER} (the verifier each problem names), or {error.expected}",
                 error.do,
             ) from error
+    if node.config.held_out and (verifier := node.config.held_out.verifier):
+        catalog.find(verifier)
 
 
 def _require_same_rewards(node: Node, nodes: Mapping[str, Node]) -> None:

@@ -21,8 +21,8 @@ from data_contracts.stage_configs import (
     RunSettings,
     StageConfig,
 )
-from data_contracts.training_configs import LoRA, TrainingConfig
-from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt, Seed
+from data_contracts.training_configs import GRPOConfig, LoRA, TrainingConfig
+from data_contracts.vocabulary import Config, Fraction, Name, PositiveInt, Rows, Seed
 from flows.verifier_parts import known_parts
 
 GENERATED_VERIFIER = "exact_number"
@@ -148,6 +148,8 @@ class Recipe(Config):
                 continue
             for source in stage.rows:
                 self._require_known(f"stages.{name}.rows", source, tables)
+            if isinstance(stage, GRPOConfig) and stage.held_out:
+                self._require_held_out(f"stages.{name}.held_out", stage, stage.held_out.rows, tables)
         if self.evaluate:
             for source in self.evaluate.rows:
                 self._require_known("evaluate.rows", source, tables)
@@ -169,6 +171,22 @@ class Recipe(Config):
             raise ValueError(
                 f"stages.{name} compares {gate.start} with itself or with nothing; change against"
             )
+
+    def _require_held_out(
+        self, place: str, stage: GRPOConfig, held_out: Sequence[str], tables: Sequence[str]
+    ) -> None:
+        for source in held_out:
+            self._require_known(f"{place}.rows", source, tables)
+            for use, taken in (
+                ("it trains on", stage.rows),
+                ("the evaluation measures with", self._evaluated),
+            ):
+                if source in taken:
+                    raise ValueError(f"{place}.rows names {source}, which {use}; give problems of their own")
+
+    @property
+    def _evaluated(self) -> Rows:
+        return self.evaluate.rows if self.evaluate else {}
 
     def _require_samples(self, place: str, questions: GateQuestions) -> None:
         samples = self.evaluate.samples if self.evaluate else None

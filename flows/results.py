@@ -197,7 +197,7 @@ class Results:
             fingerprint=content,
             name=self._output_name(node),
             version=version,
-            result={**result, "judged_by": judged_by(node.config, [self.finished[p] for p in node.rows])},
+            result={**result, "judged_by": judged_by(node.config, [self.finished[p] for p in node.problems])},
             environment=adopted.environment if adopted else environment_of(node.kind, self._recipe.run),
             seconds=seconds,
             ended=time.time(),

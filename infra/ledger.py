@@ -14,6 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from data_contracts.alarms import Alarm
 from data_contracts.errors import HomeError
 from infra import records as states
 from infra.ledger_schema import SCHEMA
@@ -21,7 +22,7 @@ from infra.records import RUNNING, WAITING, Decision, Execution, Input, Run, Run
 
 _DOCUMENTS = (
     *("document", "summary", "identity", "inputs", "result", "environment", "evidence"),
-    *("untouched", "models", "parts"),
+    *("untouched", "models", "parts", "alarm"),
 )
 """Columns that hold JSON."""
 
@@ -102,6 +103,21 @@ class Ledger:
         """In plan order."""
         rows = self._query("select * from run_stages where run_id = ? order by rowid", [run_id])
         return [RunStage(**row) for row in rows]
+
+    # Alarms
+
+    def note_alarm(self, run_id: str, stage: str, alarm: Alarm) -> None:
+        """Once, however often a stage that is continued tells it."""
+        values = [run_id, stage, alarm.step, alarm.name, json.dumps(alarm.model_dump(mode="json"))]
+        self._query("insert or ignore into alarms values (?,?,?,?,?)", values)
+
+    def alarms(self, run_id: str, stage: str | None = None) -> list[tuple[str, Alarm]]:
+        """Stages of a run with their alarms, in the order of their steps."""
+        where = "run_id = ? and (? is null or stage = ?)"
+        rows = self._query(
+            f"select stage, alarm from alarms where {where} order by step", [run_id, stage, stage]
+        )
+        return [(row["stage"], Alarm.model_validate(row["alarm"])) for row in rows]
 
     # Executions
 

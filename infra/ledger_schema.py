@@ -29,6 +29,9 @@ create table if not exists withdrawals (
     models text not null, undoes integer);
 create table if not exists failures_told (
     deployment text primary key, words text not null, told real not null);
+create table if not exists alarms (
+    run_id text not null, stage text not null, step integer not null, name text not null, alarm text not null,
+    primary key (run_id, stage, step, name));
 create table if not exists code_parts (fingerprint text primary key, parts text not null);
 create table if not exists file_facts (
     path text not null, what text not null, size integer not null, mtime_ns integer not null,

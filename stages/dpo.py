@@ -26,6 +26,7 @@ from stages.handoff import (
     require_reference,
     require_same_template,
 )
+from stages.looks import looks_every
 from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
 from stages.trainer_checkpoints import Checkpoints
@@ -41,6 +42,7 @@ from stages.training import (
     train,
     trainer_arguments,
 )
+from stages.watching import Watching
 
 
 def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
@@ -86,11 +88,14 @@ def train_dpo(job: StageJob, config: DPOConfig) -> StageResult:
     )
     first_loss = _first_loss(trainer)
     require_first_loss(first_loss)
-    notes += train(trainer, Checkpoints(trainer, job, progress.file))
+    watching = Watching(trainer, job, config, progress, looks_every(steps))
+    notes += train(trainer, Checkpoints(trainer, job, watching))
     if batch < config.global_batch:
         notes.append(f"a batch of {batch} pairs instead of {config.global_batch}: there are no more")
     counts = {"dpo/first_loss": first_loss, "dpo/pairs": float(len(kept))}
-    counts |= drawn_counts("dpo", rows_drawn(steps, batch, len(kept)), len(kept))
+    for side, ids in (("chosen", chosen), ("rejected", rejected)):
+        counts[f"dpo/lengths/{side}"] = float(np.mean([len(each) for each in ids]))
+    counts |= drawn_counts("dpo", rows_drawn(trainer.state.global_step, batch, len(kept)), len(kept))
     return save_trained(trainer, job, progress, counts, notes)
 
 

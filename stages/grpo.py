@@ -5,18 +5,21 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 from trl.trainer.grpo_config import GRPOConfig as TRLConfig
-from trl.trainer.grpo_trainer import GRPOTrainer
 
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import StageError
 from data_contracts.jobs import StageJob, StageResult
 from data_contracts.training_configs import GRPOConfig
+from stages.distance import DistanceFromStart
+from stages.grpo_trainer import GRPOTrainer
 from stages.handoff import (
     encode_all,
     require_end_of_sequence,
     require_same_template,
     stop_token_ids,
 )
+from stages.held_out import HeldOut
+from stages.looks import Looks, Measure, looks_every
 from stages.mixed_rows import read_mixed_rows, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
 from stages.rewards import VerifiedReward
@@ -33,6 +36,7 @@ from stages.training import (
 )
 from stages.verdicts import VerdictCounter
 from stages.verifiers.pool import shared_pool
+from stages.watching import Watching
 
 _COLUMNS = ["problem_id", "prompt", "ground_truth", "verifier", "arguments", "source"]
 
@@ -92,16 +96,25 @@ def train_grpo(job: StageJob, config: GRPOConfig) -> StageResult:
         peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
+    measures: dict[str, Measure] = (
+        {} if config.beta else {"distance": DistanceFromStart(trainer, job, config)}
+    )
+    if config.held_out:
+        measures["held_out"] = HeldOut(job, config, tokenizer, counter)
+    every = looks_every(config.steps, config.held_out.every if config.held_out else None)
+    trainer.add_callback(Looks(trainer, every, measures, progress))
     round_steps = config.steps_per_generation * config.num_iterations
+    watching = Watching(trainer, job, config, progress, every)
     notes += train(
-        trainer, Checkpoints(trainer, job, progress.file, round_steps=round_steps, verdicts=counter)
+        trainer,
+        Checkpoints(trainer, job, watching, round_steps=round_steps, verdicts=counter),
     )
     counter.require_few_failures()
     notes += counter.notes()
     if _learned_nothing(trainer):
         notes.append("no group ever had two different rewards, so nothing was learned: see `burnish samples`")
     # Each round draws its prompts once and feeds as many updates as it has micro-rounds and iterations.
-    drawn = config.steps * config.prompts_per_step // config.num_iterations
+    drawn = trainer.state.global_step * config.prompts_per_step // config.num_iterations
     counts = {
         "grpo/problems": float(len(kept)),
         "grpo/without_verdict": counter.share_failed,

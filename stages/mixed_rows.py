@@ -3,12 +3,13 @@
 Positions travel beside the rows through weights and drops, so that a model can name the rows it was given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -41,6 +42,19 @@ def read_mixed_rows(inputs: Iterable[RowsInput], columns: list[str], seed: int) 
         positions.append(np.concatenate([np.tile(np.arange(table.num_rows), copies), drawn]))
     numbers = np.repeat(np.arange(len(positions), dtype=np.int16), [len(part) for part in positions])
     return MixedRows(pa.concat_tables(tables), numbers, np.concatenate(positions))
+
+
+def sources_of(inputs: Sequence[RowsInput], rows: MixedRows) -> pa.Array:
+    """Where each row came from: as its `source` says, else the name of its input."""
+    parts: list[pa.Array] = []
+    for number, given in enumerate(inputs):
+        position = pa.array(rows.row[rows.input == number])
+        own = pa.nulls(len(position), pa.string())
+        if "source" in pq.read_schema(given.path).names:
+            read = pq.read_table(given.path, columns=["source"])["source"].combine_chunks()
+            own = read.cast(pa.string()).take(position)
+        parts.append(pc.fill_null(own, given.name))
+    return pa.concat_arrays(parts)
 
 
 def repeat_by_weight(table: pa.Table, weight: float, random: np.random.Generator) -> pa.Table:

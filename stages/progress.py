@@ -42,10 +42,12 @@ class ProgressFile:
         if not metrics and step < total and now - self._reported < _MIN_SECONDS:
             return
         self._reported = now
-        line = Progress(
-            seconds=now - self._began, step=step, total=total, unit=self._unit, metrics=metrics or {}
-        )
-        self._file.write(line.model_dump_json() + "\n")
+        self.write(step=step, total=total, metrics=metrics or {})
+
+    def write(self, **told: Any) -> None:
+        """A line, whatever went before."""
+        line = Progress(seconds=self.seconds(), unit=self._unit, **told)
+        self._file.write(line.model_dump_json(exclude_defaults=True) + "\n")
 
 
 class ProgressCallback(TrainerCallback):
@@ -55,13 +57,17 @@ class ProgressCallback(TrainerCallback):
         self.file = progress
         self._prefix = prefix
         self.last: dict[str, float] = {}
+        self.unseen: list[tuple[int, dict[str, float]]] = []
+        """Steps with their numbers that no `Watching` has looked at."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A Trainer that continues brings what it logged before."""
+        """A Trainer that continues brings what it logged before: the file of this process begins with it."""
         for logs in state.log_history:
-            self.last |= self._numbers(logs)
+            numbers = self._numbers(logs)
+            self.last |= numbers
+            self.file.write(step=int(logs["step"]), total=state.max_steps, metrics=numbers, is_repeated=True)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -79,7 +85,17 @@ class ProgressCallback(TrainerCallback):
         numbers = self._numbers(logs or {})
         if (tokens := numbers.get(f"{self._prefix}/num_tokens")) is not None:
             numbers[f"{self._prefix}/tokens_per_second"] = tokens / self.file.seconds()
+        self._take(state, numbers)
+
+    def record(self, state: TrainerState, numbers: Mapping[str, float]) -> None:
+        """Numbers of our own, kept where the Trainer keeps its logs: a stage that continues has them again."""
+        logs = {**numbers, "step": state.global_step}
+        state.log_history.append(logs)
+        self._take(state, self._numbers(logs))
+
+    def _take(self, state: TrainerState, numbers: dict[str, float]) -> None:
         self.last |= numbers
+        self.unseen.append((state.global_step, numbers))
         self.file.report(state.global_step, state.max_steps, numbers)
 
     def _numbers(self, logs: Mapping[str, Any]) -> dict[str, float]:

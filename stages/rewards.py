@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.training_configs import GRPOConfig
 from data_contracts.verdict import Verdict
+from stages.diversity import distinct_2, groups_of, self_similarity
 from stages.durable import publish
 from stages.reward_terms import joined_verdict, reward_submissions
 from stages.verdicts import VerdictCounter
@@ -28,9 +29,10 @@ TRAINING_ROLLOUT_SCHEMA = ROLLOUT_SCHEMA.append(pa.field("step", pa.int32()))
 class VerifiedReward:
     """One reward in [0, 1] for each completion; a callable as TRL's GRPOTrainer wants it.
 
-    Logs the mean of every term and part. Writes a file of rollouts per round of sampling, named by its step and
-    on the disk before a checkpoint follows: a stage that continues repeats the rounds after its checkpoint, and
-    writes each again instead of twice.
+    Logs the mean of every term and part, the share of full ones, and how alike completions of a prompt are.
+    Writes a file of rollouts per round of sampling, named by its step and on the disk before a checkpoint
+    follows: a stage that continues repeats the rounds after its checkpoint, and writes each again instead of
+    twice.
     """
 
     __name__ = "verified"
@@ -71,6 +73,7 @@ class VerifiedReward:
             for problem, start in zip(problems, range(0, len(outcomes), width), strict=True)
         ]
         _log_parts(verdicts, log_metric)
+        _log_diversity(problems, completion_ids, log_metric)
         log_metric("reward/verdict_seconds", float(np.mean([outcome.seconds for outcome in outcomes])))
         log_metric("reward/without_verdict", verdicts.count(None) / len(verdicts))
         self._write(problems, texts, completion_ids, verdicts, trainer_state.global_step)
@@ -127,3 +130,10 @@ def _log_parts(verdicts: Sequence[Verdict | None], log_metric: LogMetric) -> Non
             parts[name].append(value)
     for name, values in sorted(parts.items()):
         log_metric(f"reward/{name}", float(np.mean(values)))
+        log_metric(f"reward/{name}_rate", float(np.mean([value == 1.0 for value in values])))
+
+
+def _log_diversity(problems: Sequence[Row], ids: Sequence[Sequence[int]], log_metric: LogMetric) -> None:
+    groups = groups_of([problem["problem_id"] for problem in problems], ids)
+    log_metric("distinct_2", float(np.mean([distinct_2(group) for group in groups])))
+    log_metric("self_similarity", float(np.mean([self_similarity(group) for group in groups])))

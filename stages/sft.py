@@ -23,8 +23,10 @@ from stages.handoff import (
     require_same_template,
     stop_token_ids,
 )
-from stages.mixed_rows import read_mixed_rows, write_training_rows
+from stages.looks import Looks, looks_every
+from stages.mixed_rows import read_mixed_rows, sources_of, write_training_rows
 from stages.progress import ProgressCallback, ProgressFile
+from stages.source_losses import SourceLosses
 from stages.trainer_checkpoints import Checkpoints
 from stages.training import (
     drawn_counts,
@@ -38,6 +40,7 @@ from stages.training import (
     train,
     trainer_arguments,
 )
+from stages.watching import Watching
 
 _CHECKED_ROWS = 32
 
@@ -72,9 +75,14 @@ def train_sft(job: StageJob, config: SFTConfig) -> StageResult:
         peft_config=new_adapter(config.lora),
         callbacks=[progress],
     )
-    notes = [*dropped, *train(trainer, Checkpoints(trainer, job, progress.file))]
+    every, losses = looks_every(steps), SourceLosses(conversations, micro_batch, job.seed)
+    trainer.add_callback(Looks(trainer, every, {"sources": losses}, progress))
+    watching = Watching(trainer, job, config, progress, every)
+    notes = [*dropped, *train(trainer, Checkpoints(trainer, job, watching))]
     counts = {"sft/rows": float(len(conversations)), "sft/sequences": float(len(sequences))}
-    counts |= drawn_counts("sft", rows_drawn(steps, config.global_batch, len(sequences)), len(sequences))
+    counts |= drawn_counts(
+        "sft", rows_drawn(trainer.state.global_step, config.global_batch, len(sequences)), len(sequences)
+    )
     return save_trained(trainer, job, progress, counts, notes)
 
 
@@ -83,7 +91,7 @@ def _read_conversations(
 ) -> tuple[Dataset, list[str]]:
     """Conversations fit to train on, with `input_ids` and `labels`; and how many were dropped, and why."""
     mixed = read_mixed_rows(job.rows, ["messages"], job.seed)
-    rows = Dataset(mixed.table)
+    rows = Dataset(mixed.table.append_column("source", sources_of(job.rows, mixed)))
     tokenized = rows.map(partial(_tokenize, tokenizer=tokenizer), batched=True)
     table: pa.Table = tokenized.data.table
     is_clean = ~table["has_special"].to_numpy()

@@ -19,11 +19,12 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import get_last_checkpoint, sort_checkpoints
 from trl.trainer.utils import RepeatSampler
 
+from data_contracts.alarms import Alarm
 from data_contracts.jobs import Report, StageJob
 from data_contracts.stage_configs import RunSettings
 from stages.durable import publish
-from stages.progress import ProgressFile
 from stages.verdicts import VerdictCounter
+from stages.watching import Watching
 
 _CARRIED_FILE = "carried.json"
 _PACKAGES = ("torch", "transformers", "trl", "peft")
@@ -55,6 +56,11 @@ class _Carried(Report):
     tokens: int
     verdicts_asked: int = 0
     verdicts_failed: int = 0
+    watch: dict[str, Any]
+    """What the alarms' rules know."""
+
+    alarms: tuple[Alarm, ...]
+    entropy_bonus: float
 
 
 class Checkpoints(TrainerCallback):
@@ -64,7 +70,7 @@ class Checkpoints(TrainerCallback):
         self,
         trainer: Trainer,
         job: StageJob,
-        progress: ProgressFile,
+        watching: Watching,
         *,
         round_steps: int = 1,
         verdicts: VerdictCounter | None = None,
@@ -72,7 +78,8 @@ class Checkpoints(TrainerCallback):
     ) -> None:
         """`round_steps` are the updates that one round of sampling feeds: only their multiples can be saved."""
         self._trainer: Any = trainer
-        self._job, self._progress, self._round_steps, self._verdicts = job, progress, round_steps, verdicts
+        self._job, self.watching, self._progress = job, watching, watching.progress_file
+        self._round_steps, self._verdicts = round_steps, verdicts
         self._clock = clock
         self._inputs = _inputs(job)
         self._circumstances = _circumstances(trainer.args)
@@ -119,6 +126,7 @@ class Checkpoints(TrainerCallback):
         self._progress.began_earlier(carried.seconds)
         if self._verdicts:
             self._verdicts.asked, self._verdicts.failed = carried.verdicts_asked, carried.verdicts_failed
+        self.watching.restore(carried.watch, carried.alarms, carried.entropy_bonus)
         self.notes = (
             *carried.notes,
             *_changed(carried.circumstances, self._circumstances, state.global_step),
@@ -132,8 +140,10 @@ class Checkpoints(TrainerCallback):
         if state.global_step % self._round_steps or state.global_step >= state.max_steps:
             return
         seconds, steps = self._clock() - self._saved_at, state.global_step - self._saved_step
-        control.should_save = self._is_stopping or is_due(self._job.run, seconds, steps)
-        control.should_training_stop = self._is_stopping
+        is_stopping = self._is_stopping or self.watching.is_pausing
+        is_wanted = self.watching.wants_checkpoint(steps)
+        control.should_save = is_stopping or is_wanted or is_due(self._job.run, seconds, steps)
+        control.should_training_stop = control.should_training_stop or is_stopping
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -143,8 +153,9 @@ class Checkpoints(TrainerCallback):
         written = self._job.unfinished_checkpoints_dir / name
         (written / _CARRIED_FILE).write_text(self._carry().model_dump_json())
         publish(written, self._job.checkpoints_dir / name)
-        for old in sort_checkpoints(str(self._job.checkpoints_dir))[: -self._job.run.keep_checkpoints]:
-            self._remove(Path(old))
+        if not self.watching.can_go_back:
+            for old in sort_checkpoints(str(self._job.checkpoints_dir))[: -self._job.run.keep_checkpoints]:
+                self._remove(Path(old))
         self._saved_at, self._saved_step = self._clock(), state.global_step
 
     def _remove(self, checkpoint: Path) -> None:
@@ -165,6 +176,9 @@ class Checkpoints(TrainerCallback):
             tokens=trainer._total_train_tokens,
             verdicts_asked=verdicts.asked if verdicts else 0,
             verdicts_failed=verdicts.failed if verdicts else 0,
+            watch=self.watching.watch.state(),
+            alarms=self.watching.alarms,
+            entropy_bonus=self.watching.entropy_bonus,
         )
 
 

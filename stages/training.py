@@ -108,8 +108,11 @@ def train(trainer: Trainer, checkpoints: Checkpoints) -> tuple[str, ...]:
     """Train to the end, from the last checkpoint of an interrupted run if there is one; returns notes on that.
 
     A request to stop (SIGTERM) makes the Trainer return early with a checkpoint written: then this process ends
-    with `INTERRUPTED_EXIT`, so that a truncated model is never taken for a finished one.
+    with `INTERRUPTED_EXIT`, so that a truncated model is never taken for a finished one. One that an alarm ends
+    raises AlarmError or Paused, or goes back.
     """
+    watching = checkpoints.watching
+    trainer.add_callback(watching)
     trainer.add_callback(checkpoints)
     last = checkpoints.last()
     before = signal.signal(signal.SIGTERM, checkpoints.request_stop)
@@ -117,8 +120,9 @@ def train(trainer: Trainer, checkpoints: Checkpoints) -> tuple[str, ...]:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         signal.signal(signal.SIGTERM, before)
-    if trainer.state.global_step < trainer.state.max_steps:
+    if trainer.state.global_step < trainer.state.max_steps and watching.ending is None:
         sys.exit(INTERRUPTED_EXIT)
+    notes = watching.finish()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if losses and not math.isfinite(losses[-1]):
         raise StageError(
@@ -126,7 +130,7 @@ def train(trainer: Trainer, checkpoints: Checkpoints) -> tuple[str, ...]:
             "a finite loss",
             "Lower the learning rate, add warm-up steps, or use float32.",
         )
-    return checkpoints.notes
+    return (*checkpoints.notes, *notes)
 
 
 def save_trained(
