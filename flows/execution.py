@@ -3,7 +3,6 @@
 Prefect's tasks call `PipelineRun.make` and nothing else: the order is Prefect's, the truth the ledger's.
 """
 
-import logging
 import os
 import shutil
 import threading
@@ -14,13 +13,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data_contracts.alarms import Alarm
 from data_contracts.errors import BurnishError, GateRefused, Interrupted
-from data_contracts.jobs import Progress, StageJob
+from data_contracts.jobs import StageJob
 from data_contracts.stage_configs import MODEL_KINDS
-from flows.announcing import tell
 from flows.datasets import build_table
 from flows.drift import num_threads
+from flows.forwarding import Forwarding
 from flows.gating import require_passed
 from flows.nodes import REGISTERED, Node, adapter_base
 from flows.plan import Plan
@@ -28,7 +26,7 @@ from flows.preflight import Prepared
 from flows.recipe import DatasetConfig
 from flows.results import Results
 from flows.suites import GATE
-from flows.view import RunView, describe
+from flows.view import RunView
 from infra import records as states
 from infra.holders import Holder
 from infra.home import Home
@@ -40,15 +38,6 @@ from stages import child
 
 _COMPUTING = (*MODEL_KINDS, "verify")
 """Kinds that need the accelerator, or all cores; the others only move rows."""
-
-logger = logging.getLogger("burnish")
-"""Prefect sends it to its server, with the task run it was written in (PREFECT_LOGGING_EXTRA_LOGGERS)."""
-
-_LOG_SECONDS = 5.0
-"""Between two lines of a running stage in Prefect's logs."""
-
-_MLFLOW_SECONDS = 1.0
-"""Between two metric batches of a running stage."""
 
 
 @dataclass
@@ -149,7 +138,7 @@ class PipelineRun:
         job = self._job(node, accelerators)
         self.view.begin(node.name)
         mlflow_run = self.results.start_mlflow_run(node)
-        forwarding = _Forwarding(self, node.name, mlflow_run)
+        forwarding = Forwarding(self, node.name, mlflow_run)
         status = "FAILED"
         try:
             result = run_stage(
@@ -199,49 +188,6 @@ class PipelineRun:
             shutil.copy2(job.report_path, folder / f"{node.name}.json")
         if job.progress_path.exists():
             shutil.copy2(job.progress_path, folder / f"{node.name}.progress.jsonl")
-
-
-class _Forwarding:
-    """A running stage's progress: to the view at once, to MLflow in batches, to Prefect's logs now and then."""
-
-    def __init__(self, run: PipelineRun, stage: str, mlflow_run: str) -> None:
-        self._run, self._stage, self._mlflow_run = run, stage, mlflow_run
-        self._metrics: dict[str, float] = {}
-        self._unsent: list[Progress] = []
-        self._sent = self._logged = 0.0
-        self.step = 0
-
-    def __call__(self, progress: Progress) -> None:
-        self.step = progress.step
-        self._metrics |= progress.metrics
-        whole = progress.model_copy(update={"metrics": self._metrics})
-        self._run.view.progress(self._stage, whole)
-        if progress.seconds - self._logged >= _LOG_SECONDS or progress.step == progress.total:
-            self._logged = progress.seconds
-            logger.info("%s: %s", self._stage, describe(whole))
-        if progress.metrics:
-            self._unsent.append(progress)
-        for alarm in progress.alarms:
-            self._pass_on(alarm, progress.is_repeated)
-        if progress.seconds - self._sent >= _MLFLOW_SECONDS:
-            self._sent = progress.seconds
-            self.send()
-
-    def _pass_on(self, alarm: Alarm, is_repeated: bool) -> None:
-        run, text = self._run, f"step {alarm.step}: {alarm.reason} ({alarm.response})"
-        run.ledger.note_alarm(run.run_id, self._stage, alarm)
-        if is_repeated:
-            return
-        run.view.say(f"{self._stage}: alarm {alarm.name} at {text}")
-        logger.warning("%s: alarm %s at %s", self._stage, alarm.name, text)
-        if alarm.response != "note":
-            tell(run.plan.recipe, "alarm", f"{self._stage}: {alarm.name} at {text}")
-
-    def send(self) -> None:
-        """Hand on what MLflow has not seen yet."""
-        for progress in self._unsent:
-            self._run.results.registry.log_metrics(self._mlflow_run, progress.metrics, progress.step)
-        self._unsent.clear()
 
 
 def _headline(execution: Execution) -> str:

@@ -25,7 +25,8 @@ from flows.announcing import announced, tell_of_crash
 from flows.crashed import settle_crashed_runs
 from flows.crashed_flow_runs import end_crashed_flow_runs
 from flows.ending import finish_run
-from flows.execution import PipelineRun, logger
+from flows.execution import PipelineRun
+from flows.forwarding import logger
 from flows.passing_faults import is_passing
 from flows.plan import Action, Wishes, make_plan
 from flows.preflight import Prepared, require_sound
