@@ -112,7 +112,7 @@ class Watching(TrainerCallback):
         good = self._last_good(alarm)
         self._trainer._load_from_checkpoint(str(good))
         step = int(good.name.rpartition("-")[2])
-        self._progress.last["returned_to_step"] = float(step)
+        self._progress.last[f"{self._job.config.kind}/returned_to_step"] = float(step)
         return [*notes, f"back to the weights of step {step}, from before {alarm.name}"]
 
     def _look(self, control: TrainerControl) -> None:
