@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_the_distance_from_the_start_is_the_mean_of_k3_over_completion_tokens(ba
         "completion_ids": ids[:, 2:],
         "completion_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]]),
     }
-    trainer = type("Trainer", (), {"_buffered_inputs": [batch]})
+    trainer = SimpleNamespace(_buffered_inputs=[batch])
     job = make_job(base.path.parent, config, []).model_copy(update={"start": base})
     with torch.no_grad():
         found = DistanceFromStart(trainer, job, config)(policy)["kl_to_start"]
