@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flows.dataset_config import DatasetConfig
 from flows.nodes import REGISTERED, Node, evaluation_name
-from flows.recipe import DatasetConfig
 from infra.ledger import Ledger
 from infra.records import SINCE, Execution, Input
 

@@ -10,9 +10,10 @@ import pyarrow as pa
 from data_contracts.errors import DataError
 from data_contracts.rows import Problem, RowKind
 from flows.data.hub import load_hub_table
+from flows.dataset_config import GENERATED_VERIFIER, DatasetConfig
 from flows.lineage.withdrawal import drop_withdrawn
 from flows.nodes import Node
-from flows.recipe import GENERATED_VERIFIER, DatasetConfig, Recipe
+from flows.recipe import Recipe
 from infra.home import Home
 from infra.intake.mapping import Defaults
 from infra.intake.whole_tables import normalise, read_file, select_rows

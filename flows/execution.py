@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from data_contracts.errors import BurnishError, GateRefused, Interrupted
 from data_contracts.jobs import StageJob
 from data_contracts.stage_configs import MODEL_KINDS
+from flows.dataset_config import DatasetConfig
 from flows.datasets import build_table
 from flows.drift import num_threads
 from flows.forwarding import Forwarding
@@ -23,7 +24,6 @@ from flows.gating import require_passed
 from flows.nodes import REGISTERED, Node, adapter_base
 from flows.plan import Plan
 from flows.preflight import Prepared
-from flows.recipe import DatasetConfig
 from flows.results import Results
 from flows.suites import GATE
 from flows.view import RunView

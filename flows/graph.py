@@ -13,9 +13,10 @@ from data_contracts.stage_configs import (
     RegisteredModelConfig,
     VerifyConfig,
 )
+from flows.dataset_config import DatasetConfig
 from flows.identity import CodeOfRecipe, identity_of
 from flows.nodes import BASE, Node, compared_with, evaluation_name, model_ancestors
-from flows.recipe import DatasetConfig, Recipe, is_registered, registered_version
+from flows.recipe import Recipe, is_registered, registered_version
 from flows.sources import Sources, model_files
 
 

@@ -16,7 +16,8 @@ from data_contracts.canonical import fingerprint
 from data_contracts.rewards import PROBLEM_VERIFIER
 from data_contracts.stage_configs import AnyConfig, AuditConfig, GRPOConfig
 from flows.code_identity import Parts
-from flows.recipe import DatasetConfig, Recipe
+from flows.dataset_config import DatasetConfig
+from flows.recipe import Recipe
 from flows.sources import Sources
 from infra.records import Execution
 from stages.verifiers.shipped import COMPOSITE_NAME, SHIPPED

@@ -12,8 +12,8 @@ from data_contracts.stage_configs import (
 )
 from data_contracts.training_configs import GRPOConfig, TrainingConfig
 from flows.code_identity import Parts
+from flows.dataset_config import DatasetConfig
 from flows.identity import input_key, judged_by
-from flows.recipe import DatasetConfig
 from infra.records import Execution
 
 BASE = "base"

@@ -14,12 +14,13 @@ from data_contracts.rewards import PROBLEM_VERIFIER
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
+from flows.dataset_config import DatasetConfig
 from flows.datasets import BuiltRows, build_table
 from flows.gate_parts import require_parts
 from flows.gate_sources import require_sources
 from flows.nodes import Node
 from flows.plan import Action, Plan, Step
-from flows.recipe import DatasetConfig, Recipe
+from flows.recipe import Recipe
 from flows.stored import output_path
 from infra.home import Home, free_bytes
 from infra.ledger import Ledger

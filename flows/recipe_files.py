@@ -22,7 +22,8 @@ from data_contracts.errors import RecipeError
 from data_contracts.notify_config import Notify
 from data_contracts.stage_configs import BaseModelConfig, EvaluateConfig, RunSettings
 from data_contracts.vocabulary import Config
-from flows.recipe import DatasetConfig, Recipe, nearest
+from flows.dataset_config import DatasetConfig
+from flows.recipe import Recipe, nearest
 
 
 def shipped_recipes() -> dict[str, Path]:

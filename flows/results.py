@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 
 from data_contracts.jobs import ModelInput, RowsInput, StageJob, StageResult
 from data_contracts.rows import RowKind
+from flows.dataset_config import DatasetConfig
 from flows.drift import environment_of
 from flows.gating import gate_result
 from flows.identity import judged_by
 from flows.nodes import Node
 from flows.promoting.describing import describe_result
-from flows.recipe import DatasetConfig, Recipe
+from flows.recipe import Recipe
 from flows.rows_made import ROWS_MADE, verifiers_of_rows
 from flows.stored import find_reusable, find_same_input, is_own, output_path
 from flows.suites import GATE

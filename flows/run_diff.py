@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from data_contracts.stage_configs import AnyConfig, RegisteredModelConfig, VerifyConfig
 from flows.causes import own_changes
+from flows.dataset_config import DatasetConfig
 from flows.drift import drift
 from flows.nodes import REGISTERED, Node, evaluation_name
 from flows.past_runs import PastStage
 from flows.plan_diff import NodeDifference
-from flows.recipe import DatasetConfig, Recipe
+from flows.recipe import Recipe
 from infra.ledger import Ledger
 from infra.records import Execution
 

@@ -154,8 +154,13 @@ class Watching(TrainerCallback):
             self._trainer._entropy_bonus_enabled = True
 
     def _last_good(self, alarm: Alarm) -> Path:
+        """The newest from before the fault; one at whose look held-out accuracy could still be the best there was."""
+        logs = [log for log in self._trainer.state.log_history if "held_out/accuracy" in log]
+        best = max((log["held_out/accuracy"] for log in logs), default=0.0)
         for checkpoint in reversed(sort_checkpoints(str(self._job.checkpoints_dir))):
-            if int(checkpoint.rpartition("-")[2]) <= alarm.since:
+            step = int(checkpoint.rpartition("-")[2])
+            could_be = [log["held_out/accuracy_high"] for log in logs if log["step"] <= step]
+            if step <= alarm.since and (not could_be or could_be[-1] >= best):
                 return Path(checkpoint)
         raise AlarmError(
             f"Stage {self._job.name} has {alarm.name} since step {alarm.since}, before its first checkpoint: "

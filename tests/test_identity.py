@@ -11,8 +11,9 @@ import pytest
 from data_contracts import stage_configs, training_configs
 from data_contracts.vocabulary import Config
 from flows.code_identity import Code
+from flows.dataset_config import DatasetConfig
 from flows.graph import make_nodes
-from flows.recipe import DatasetConfig, Recipe
+from flows.recipe import Recipe
 from flows.recipe_files import check_recipe
 from tests.factories import SOURCES, make_document, make_recipe, read_source_once
 
