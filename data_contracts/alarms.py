@@ -24,27 +24,29 @@ AlarmName: TypeAlias = Literal[
     "both_falling",
 ]
 
-Response: TypeAlias = Literal[
-    "off", "note", "pause", "stop", "back", "halve_learning_rate", "raise_entropy", "widen_band"
-]
+Response: TypeAlias = Literal["off", "note", "pause", "stop", "back", "halve_learning_rate", "raise_entropy"]
 """What an alarm leads to.
 
 `off`: its rule is not asked. `note`: it is said, and nothing else. `pause`: a checkpoint is written and the stage ends
 interrupted; a rerun continues, and the alarm counts as seen. `stop`: the stage fails with the alarm's sentence.
 `back`: the newest checkpoint from before the trouble began becomes the result. The others continue with one change:
-half the learning rate, a higher entropy bonus, a wider band of pass rates."""
+half the learning rate, a higher entropy bonus."""
+
+_DECISIVE: frozenset[Response] = frozenset({"back", "halve_learning_rate", "raise_entropy"})
 
 _EVERYWHERE: frozenset[AlarmName] = frozenset({"not_finite", "gradient_explosion", "stall"})
+_SUPERVISED: frozenset[AlarmName] = frozenset({"loss_spike", "over_fitting"})
+_PAIRS: frozenset[AlarmName] = frozenset({"both_falling"})
 ALARMS_OF: dict[TrainingKind, frozenset[AlarmName]] = {
-    "sft": _EVERYWHERE | {"loss_spike", "over_fitting"},
-    "dpo": _EVERYWHERE | {"loss_spike", "over_fitting", "both_falling"},
-    "grpo": frozenset(get_args(AlarmName)) - {"loss_spike", "over_fitting", "both_falling"},
+    "sft": _EVERYWHERE | _SUPERVISED,
+    "dpo": _EVERYWHERE | _SUPERVISED | _PAIRS,
+    "grpo": frozenset(get_args(AlarmName)) - _SUPERVISED - _PAIRS,
 }
 """Which alarms a kind of training has. GRPO's loss is 0 on average whatever the policy does, so it has no spikes worth
 a word; and where its reward improves without its held-out accuracy, that is `reward_hacking`, memorised or exploited
 alike."""
 
-_ONLY_GRPO: frozenset[Response] = frozenset({"raise_entropy", "widen_band"})
+_ONLY_GRPO: frozenset[Response] = frozenset({"raise_entropy"})
 
 
 class Alarm(Config):
@@ -96,6 +98,10 @@ class AlarmPolicy(Config):
     def responses(self) -> dict[AlarmName, Response]:
         """By alarm."""
         return {name: getattr(self, name) for name in get_args(AlarmName)}
+
+    def decisive(self) -> dict[AlarmName, Response]:
+        """Those of them that give other weights: a training that was stopped or paused has none, or the usual ones."""
+        return {name: how for name, how in self.responses().items() if how in _DECISIVE}
 
     def require_fits(self, kind: TrainingKind) -> None:
         """ValueError where the policy names what a training of this kind does not have."""

@@ -5,7 +5,7 @@ Everything here decides a result and is part of a stage's identity.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from data_contracts.alarms import AlarmPolicy
 from data_contracts.rewards import Combination, Rewards, RewardTerm
@@ -121,13 +121,17 @@ class DPOConfig(EpochTrainingConfig):
         return self
 
 
+def _as_names(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 class HeldOutConfig(Config):
     """A look at the truth while a reward is trained on: problems the policy never trains on, by a stricter metric.
 
     A completion is right where its verifier gives full reward and the policy ended it itself.
     """
 
-    rows: tuple[str, ...] = Field(min_length=1)
+    rows: Annotated[tuple[str, ...], BeforeValidator(_as_names), Field(min_length=1)]
     """Problems, of no use for training or for the final evaluation."""
 
     every: PositiveInt | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from data_contracts.canonical import fingerprint
 from data_contracts.rewards import PROBLEM_VERIFIER
 from data_contracts.stage_configs import AnyConfig, AuditConfig, GRPOConfig
+from data_contracts.training_configs import TrainingConfig
 from flows.code_identity import Parts
 from flows.dataset_config import DatasetConfig
 from flows.recipe import Recipe
@@ -99,8 +100,11 @@ def identity_of(
 ) -> dict[str, Any]:
     """`parents` holds logical keys under start, base, rows (with weights), compare_with, and names for SQL."""
     own_seed = getattr(config, "seed", None)
+    own = config.model_dump(mode="json", exclude=_NOT_THE_CONFIGS)
+    if isinstance(config, TrainingConfig):
+        own["alarms"] = config.alarms.decisive()
     identity = {
-        "config": config.model_dump(mode="json", exclude=_NOT_THE_CONFIGS),
+        "config": own,
         "seed": seed if own_seed is None else own_seed,
         **parents,
         "sources": dict(sources),

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from data_contracts.audit_config import AuditConfig
 from data_contracts.batches import micro_batch_size, rows_per_step, tokens_per_row
 from data_contracts.errors import DataError, HomeError, RecipeError
-from data_contracts.rewards import PROBLEM_VERIFIER
 from data_contracts.rows import RowKind
 from data_contracts.stage_configs import VerifyConfig
 from data_contracts.training_configs import DPOConfig, GRPOConfig, SFTConfig
@@ -20,7 +18,7 @@ from flows.gate_parts import require_parts
 from flows.gate_sources import require_sources
 from flows.nodes import Node
 from flows.plan import Action, Plan, Step
-from flows.recipe import Recipe
+from flows.reward_checks import require_rewards, require_same_rewards
 from flows.stored import output_path
 from infra.home import Home, free_bytes
 from infra.ledger import Ledger
@@ -54,8 +52,8 @@ def require_sound(plan: Plan, home: Home) -> Prepared:
     steps = {step.node.name: step for step in plan.steps if step.action is not Action.later}
     for step in steps.values():
         _require_batches(step.node, plan)
-        _require_rewards(plan.recipe, step.node)
-        _require_same_rewards(step.node, {step.node.name: step.node for step in plan.steps})
+        require_rewards(plan.recipe, step.node)
+        require_same_rewards(step.node, {step.node.name: step.node for step in plan.steps})
         _require_sampler(step.node)
     _require_template(plan)
     _require_disk(plan, home)
@@ -153,52 +151,6 @@ def _require_batches(node: Node, plan: Plan) -> None:
         micro_batch_size(rows_per_step(node.config), tokens_per_row(node.config), plan.recipe.run)
     except RecipeError as error:
         raise RecipeError(f"Stage {node.name}: {error.found}", error.expected, error.do) from error
-
-
-def _require_rewards(recipe: Recipe, node: Node) -> None:
-    if not isinstance(node.config, GRPOConfig):
-        return
-    from stages.verifiers.catalog import Catalog
-
-    catalog = Catalog(recipe.verifiers, recipe.run.sandbox)
-    for name, term in node.config.rewards.items():
-        if name == PROBLEM_VERIFIER:
-            continue
-        try:
-            catalog.arguments(name, json.dumps(term.arguments))
-        except (RecipeError, DataError) as error:
-            raise RecipeError(
-                f"stages.{node.name}.rewards.{name}: {error.found}",
-                f"{PROBLEM_VERIFIER} (the verifier each problem names), or {error.expected}",
-                error.do,
-            ) from error
-    if node.config.held_out and (verifier := node.config.held_out.verifier):
-        catalog.find(verifier)
-
-
-def _require_same_rewards(node: Node, nodes: Mapping[str, Node]) -> None:
-    """An audit of another reward than the one that is paid would prove nothing."""
-    if not isinstance(node.config, GRPOConfig):
-        return
-    for name in _rows_ancestors(node, nodes):
-        audit = nodes[name].config
-        paid = (node.config.rewards, node.config.combine)
-        if isinstance(audit, AuditConfig) and (audit.rewards, audit.combine) != paid:
-            raise RecipeError(
-                f"Stage {name} audits {_told(audit)}, and stage {node.name} is paid {_told(node.config)}.",
-                "the same rewards and combine in both",
-                f"Copy them from stages.{node.name} to stages.{name}.",
-            )
-
-
-def _rows_ancestors(node: Node, nodes: Mapping[str, Node]) -> set[str]:
-    above = set(node.rows)
-    return above.union(*(_rows_ancestors(nodes[name], nodes) for name in above))
-
-
-def _told(config: GRPOConfig | AuditConfig) -> str:
-    terms = ", ".join(f"{name} x {term.weight:g}" for name, term in config.rewards.items())
-    return f"{terms} by {config.combine}"
 
 
 def _require_sampler(node: Node) -> None:

@@ -65,6 +65,7 @@ def trainer_arguments(job: StageJob, config: TrainingConfig, max_steps: int) -> 
         "dataloader_pin_memory": job.run.accelerators > 0,
         "save_strategy": "no",
         "logging_steps": max(1, max_steps // _LOGS_PER_STAGE),
+        "logging_nan_inf_filter": False,  # or a loss that is no number would be logged as the one before
         "report_to": [],
         "disable_tqdm": True,
     }

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from data_contracts import stage_configs, training_configs
+from data_contracts import alarms, stage_configs, training_configs
 from data_contracts.vocabulary import Config
 from flows.code_identity import Code
 from flows.dataset_config import DatasetConfig
@@ -46,6 +46,7 @@ _TRAINING: dict[str, Any] = {
     "max_grad_norm": 0.5,
     "lora": {},
     "dtype": "bfloat16",
+    "alarms": {"stall": "halve_learning_rate"},
 }
 
 
@@ -73,6 +74,8 @@ _SAMPLING: dict[str, Any] = {
 BASELINES: dict[type[Config], dict[str, Any]] = {
     stage_configs.SFTConfig: {"kind": "sft", "start": "base", "rows": "worked", "steps": 2},
     training_configs.LoRA: {"start_adapter": "merge"},
+    training_configs.HeldOutConfig: {"rows": "worked"},
+    alarms.AlarmPolicy: {},
     stage_configs.DPOConfig: {"kind": "dpo", "start": "base", "rows": "worked", "steps": 2},
     stage_configs.AuditConfig: {"kind": "audit", "rows": "problems"},
     stage_configs.GRPOConfig: {"kind": "grpo", "start": "base", "rows": "problems", "steps": 12},
@@ -121,7 +124,16 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "max_completion_length": 7,
         "mask_truncated": True,
         "sampler": "vllm",
+        "held_out": {"rows": "worked"},
     },
+    training_configs.HeldOutConfig: {
+        "rows": ["check"],
+        "every": 2,
+        "limit": 7,
+        "temperature": 0,
+        "verifier": "exact_match",
+    },
+    alarms.AlarmPolicy: dict.fromkeys(alarms.ALARMS_OF["grpo"], "back"),
     stage_configs.VerifyConfig: _SAMPLING
     | {"start": "sft", "rows": {"problems": 0.5}, "compare_with": ["check"]},
     stage_configs.EvaluateConfig: _SAMPLING | {"rows": {"problems": 0.5}},
@@ -272,6 +284,10 @@ def _placed(config: type[Config], values: dict[str, Any]) -> dict[str, Any]:
         return values
     if config is training_configs.LoRA:
         return {"stages.sft.lora": {}, "stages.dpo.lora": values}
+    if config in (training_configs.HeldOutConfig, alarms.AlarmPolicy):
+        grpo = BASELINES[stage_configs.GRPOConfig]
+        field = "alarms" if config is alarms.AlarmPolicy else "held_out"
+        return {"stages.walked": grpo | {field: values}}
     if config is stage_configs.GateConfig:
         return {"evaluate": {"rows": "problems"}, "stages.walked": values}
     place = {
@@ -319,6 +335,13 @@ def test_the_name_of_a_recipe_or_stage_decides_nothing() -> None:
     document["stages"]["check"]["start"] = document["stages"]["dpo"]["start"] = "tuned"
     renamed = {node.name: node.key for node in make_nodes(check_recipe(document, "test"), SOURCES)}
     assert (renamed["tuned"], renamed["dpo"]) == (_keys()["sft"], _keys()["dpo"])
+
+
+def test_an_alarm_that_ends_a_training_or_is_noted_decides_no_weights() -> None:
+    grpo = BASELINES[stage_configs.GRPOConfig]
+    told = [{"stall": how} for how in ("note", "off", "pause", "stop")]
+    keys = {_keys({"stages.walked": grpo | {"alarms": policy}})["walked"] for policy in told}
+    assert keys == {_keys({"stages.walked": grpo})["walked"]}
 
 
 def test_no_run_setting_reaches_any_key() -> None:

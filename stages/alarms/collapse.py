@@ -1,15 +1,15 @@
 """Less and less variety: entropy, diversity, and groups whose completions all earn the same.
 
-To lose variety is how a policy gains reward (Cui et al., arXiv 2505.22617: entropy is spent for performance), so no loss
-is a fault by itself. It is one when nothing was gained for it.
+To lose variety is how a policy gains reward (Cui et al., arXiv 2505.22617: entropy is spent for performance), so no
+loss is a fault by itself. It is one when nothing was gained for it.
 """
 
+from math import sqrt
 from statistics import fmean
 
 from data_contracts.histories import History
 from stages.alarms.evidence import (
     FEWEST,
-    LIKELY,
     SURE,
     Finding,
     left,
@@ -18,7 +18,7 @@ from stages.alarms.evidence import (
     values_of,
     width,
 )
-from stages.alarms.truth import NO_SPREAD, REWARD, has_paid, is_at_ceiling, of_late
+from stages.alarms.truth import NO_SPREAD, REWARD, has_paid, is_at_ceiling, is_mostly_right, of_late
 
 ENTROPY = "grpo/entropy"
 DISTINCT = "grpo/distinct_2"
@@ -29,7 +29,7 @@ _MOST_GROUPS = 0.5
 
 
 def entropy_collapse(history: History) -> Finding | None:
-    """Four fifths of the entropy are lost, and nothing was gained since it was twice what it is.
+    """Four fifths of the entropy are lost, and nothing was gained over the latter half of that way.
 
     axolotl's documentation calls 0.05 to 0.5 healthy: four fifths are two thirds of that way down, in logarithms.
     """
@@ -53,7 +53,8 @@ def _lost(history: History, metric: str, share: float) -> Finding | None:
     start, now = fmean(values_of(points[:span])), fmean(values_of(points[-span // 2 :]))
     if now >= share * start or since_start(points).errors() > -SURE or is_at_ceiling(history):
         return None
-    since = next((step for step, value in reversed(points) if value >= 2 * now), points[0][0])
+    half_lost = sqrt(share) * start
+    since = next((step for step, value in reversed(points) if value >= half_lost), points[0][0])
     if has_paid(history, since):
         return None
     kept = "difference within groups" if metric == SIMILARITY else metric
@@ -71,9 +72,7 @@ def saturation(history: History) -> Finding | None:
         return None
     level, share = of_late(history, REWARD), of_late(history, NO_SPREAD)
     since = left(reward, fmean(values_of(reward[: width(reward)])), level)
-    return Finding(
-        since, REWARD, f"the reward is {level:.3f} and all of {share:.0%} of the groups earn the same"
-    )
+    return Finding(since, REWARD, f"the reward is {level:.3f} and {share:.0%} of the groups have no spread")
 
 
 def no_spread(history: History) -> Finding | None:
@@ -88,10 +87,10 @@ def no_spread(history: History) -> Finding | None:
     start, now = fmean(values_of(alike[:span])), fmean(values_of(alike[-span:]))
     if now < _MOST_GROUPS or now - start < 0.2 or since_start(alike).errors() < SURE:
         return None
-    if is_at_ceiling(history) or since_start(reward).errors() > LIKELY:
+    since = left(alike, start, now)
+    if is_mostly_right(history) or has_paid(history, since):
         return None
     level = of_late(history, REWARD)
-    since = left(alike, start, now)
     why = (
         "nearly all wrong: the problems are too hard"
         if level <= 0.2

@@ -25,7 +25,7 @@ SURE = 4.0
 LIKELY = 2.0
 """Standard errors; enough to be silent, never enough to speak."""
 
-_AT_MOST = 3.0
+_AT_MOST = 2.5
 """Standard errors within which a change may hide that was not seen."""
 
 FEWEST = 8
@@ -58,14 +58,18 @@ class Change:
             return self.size / self.error
         return self.size * inf if self.size else 0.0
 
+    def at_least(self) -> float:
+        """The lower end of what it is likely to be."""
+        return self.size - LIKELY * self.error
+
     def at_most(self) -> float:
         """The upper end of what it may be."""
         return self.size + _AT_MOST * self.error
 
 
 def values_of(points: Sequence[Point]) -> list[float]:
-    """Those that are numbers."""
-    return [value for _, value in points if -inf < value < inf]
+    """Without their steps."""
+    return [value for _, value in points]
 
 
 def width(points: Sequence[Point]) -> int:

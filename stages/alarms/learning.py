@@ -1,9 +1,10 @@
 """Whether anything is learned, and whether it holds beyond the rows it was learned from."""
 
+from collections.abc import Sequence
 from math import sqrt
 from statistics import fmean
 
-from data_contracts.histories import History
+from data_contracts.histories import History, Point
 from stages.alarms.evidence import (
     FEWEST,
     LIKELY,
@@ -13,26 +14,29 @@ from stages.alarms.evidence import (
     change,
     noise,
     present,
+    until,
     values_of,
+    width,
 )
 from stages.alarms.truth import (
     ACCURACY,
-    MOSTLY_RIGHT,
-    NEARLY_ALL_ALIKE,
-    NO_SPREAD,
     REWARD,
     SPREAD,
-    has_paid,
-    is_at_ceiling,
-    of_late,
+    is_mostly_right,
+    truth_gained,
 )
 
-_WORTH = 0.2
-"""Of the spread between completions: a small effect (Cohen, Statistical Power Analysis, 1988)."""
+_WORTH = 0.15
+"""Of the spread between completions: less than a small effect, 0.2 (Cohen, Statistical Power Analysis, 1988)."""
+
+_LEAST_WORTH = 0.02
+"""Of the highest reward: where hardly a completion is right there is hardly a spread."""
 
 _WORTH_OF_LOSS = 0.05
+"""Of the first loss."""
+
 _GAINED = 3.0
-"""Standard errors at which the best of several windows is better than the first."""
+"""Standard errors by which the best of several windows is better than the first."""
 
 _FEWEST_EVALUATIONS = 6
 
@@ -40,17 +44,17 @@ _FEWEST_EVALUATIONS = 6
 def reward_stall(history: History, planned_steps: int) -> Finding | None:
     """Half of the planned steps are done and the reward never rose, nor did held-out accuracy.
 
-    Never: a curriculum may have taken back what was gained, and a run that is done learning has learned. Where nearly
-    all groups are without spread, that is what to say, and `saturation` or `no_spread` says it.
+    Never: a curriculum may have taken back what was gained, and a run that is done learning has learned.
     """
     points = present(history, REWARD)
-    if not _is_due(points, planned_steps) or of_late(history, NO_SPREAD) >= NEARLY_ALL_ALIKE:
-        return None
-    if of_late(history, ACCURACY) >= MOSTLY_RIGHT or is_at_ceiling(history):
+    if not _is_due(points, planned_steps) or is_mostly_right(history):
         return None
     best = _best_gain(points, sign=1)
     spread = fmean(values_of(present(history, SPREAD)) or [0.0])
-    if best.errors() > _GAINED or best.at_most() > _WORTH * spread or has_paid(history, points[0][0]):
+    if best.errors() > _GAINED or best.at_most() > max(_WORTH * spread, _LEAST_WORTH):
+        return None
+    measured = present(history, ACCURACY)
+    if measured and truth_gained(history, measured[0][0]):
         return None
     step, now = points[-1][0], fmean(values_of(points[-4:]))
     return Finding(
@@ -71,11 +75,11 @@ def loss_stall(history: History, planned_steps: int, metric: str) -> Finding | N
     return Finding(points[0][0], metric, f"the loss is {now:.3g} at step {step} and was never lower for sure")
 
 
-def _is_due(points: list[tuple[int, float]], planned_steps: int) -> bool:
+def _is_due(points: Sequence[Point], planned_steps: int) -> bool:
     return len(points) >= 2 * FEWEST and 2 * points[-1][0] >= planned_steps
 
 
-def _best_gain(points: list[tuple[int, float]], sign: int) -> Change:
+def _best_gain(points: Sequence[Point], sign: int) -> Change:
     """From the first quarter to the best quarter after it."""
     values = values_of(points)
     span, sigma = max(4, len(values) // 4), noise(values)
@@ -99,7 +103,9 @@ def over_fitting(history: History, held_out: str, training: str) -> Finding | No
         return None
     since = points[best + pool - 1][0]
     trained = present(history, training)
-    if len(trained) >= FEWEST and _change_after(trained, since).errors() > LIKELY:
+    split = until(trained, since)
+    before, after = values_of(trained[:split])[-width(trained) :], values_of(trained[split:])
+    if before and after and change(before, after, noise(values_of(trained))).errors() > LIKELY:
         return None
     return Finding(
         since,

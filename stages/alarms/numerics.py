@@ -8,7 +8,7 @@ from math import inf, isfinite, log, sqrt
 from statistics import fmean, median
 
 from data_contracts.histories import History
-from stages.alarms.evidence import FEWEST, Finding, left, noise, present, values_of
+from stages.alarms.evidence import FEWEST, Finding, left, noise, present
 
 _NEWEST = 7
 _MEDIAN_ERROR = 1.2533
@@ -49,7 +49,7 @@ def gradient_explosion(history: History, metric: str) -> Finding | None:
 def loss_spike(history: History, metric: str) -> Finding | None:
     """The loss jumped by a quarter or more and does not come back."""
     points = present(history, metric)
-    values = values_of(points)
+    values = [value for _, value in points if isfinite(value)]
     if len(values) < FEWEST + _NEWEST:
         return None
     now = median(values[-_NEWEST:])

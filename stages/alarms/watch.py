@@ -1,12 +1,12 @@
 """Watches a training as it is logged: takes points, asks the rules, and says each alarm once.
 
-A run of any length is kept in at most 64 points a metric: when they are full, neighbours are averaged, and from then on
-twice as many logged values make one point. So a rule always sees the whole run, a trend over thousands of steps is as
-plain as one over thirty, and a look costs the same at step 2,000 as at step 100. The newest 32 values are kept as logged
-beside them, for what shows within a few steps.
+A run of any length is kept in fewer than 64 points a metric: at 64, neighbours are averaged, and from then on twice as
+many logged values make one point. So a rule always sees the whole run, a trend over thousands of steps is as plain as
+one over thirty, and step 2,000 costs no more than step 100. The newest 32 values are kept as logged beside them, for
+what shows within a few steps.
 
-All it knows is a plain JSON document, which travels in the trainer's checkpoint: a training that continues from one says
-what it would have said without the interruption, and does not repeat what was said.
+All it knows is a plain JSON document, which travels in the trainer's checkpoint: a training that continues from one
+says what it would have said without the interruption, and does not repeat what was said.
 """
 
 from collections import deque
@@ -121,8 +121,8 @@ class Watch:
             self._newest[name].extend(_from_json(state["newest"][name]))
         for name in self._tracks.keys() & state["tracks"].keys():
             document = state["tracks"][name]
-            self._tracks[name] = _Track(**{**document, "points": _from_json(document["points"])})
-            self._run[name] = self._tracks[name].points
+            self._tracks[name] = _Track(**document)
+            self._tracks[name].points = self._run[name] = _from_json(document["points"])
         for name in self._said.keys() & state["said"].keys():
             self._said[name] = _Hysteresis(**state["said"][name])
 
