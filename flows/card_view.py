@@ -27,6 +27,12 @@ def card_view(title: str, card: DataCard, withdrawn: int = 0) -> Group:
     return Group(heading, *warnings, _facts(card), _lengths(card))
 
 
+def card_facts(card: DataCard) -> Iterable[tuple[str, str]]:
+    """What it says beside lengths and warnings, each with a name; a fact without one goes on with the last."""
+    yield from _content_facts(card)
+    yield from _provenance_facts(card.provenance)
+
+
 def text_histogram(counts: Iterable[int]) -> str:
     """One block per count, the tallest for the largest; nothing counted is a space, anything is at least a line."""
     heights = list(counts)
@@ -43,7 +49,7 @@ def _facts(card: DataCard) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
-    for name, fact in [*_content_facts(card), *_provenance_facts(card.provenance)]:
+    for name, fact in card_facts(card):
         table.add_row(name, Text(fact))
     return table
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.box import SIMPLE
 from rich.table import Table
 
-from flows.nodes import Node, evaluation_name, model_ancestors
+from flows.nodes import evaluation_name
 from flows.plan import Plan
 from infra.records import Execution
 
@@ -68,14 +68,17 @@ class RunSummary(BaseModel):
 
 def summarise(plan: Plan, executions: Mapping[str, Execution], run_id: str) -> RunSummary:
     """A line per finished model, with its evaluation where there is one."""
-    nodes = {step.node.name: step.node for step in plan.steps}
-    lines = [
-        _line(nodes, name, executions)
-        for name, node in nodes.items()
-        if node.makes_model and name in executions
-    ]
+    starts = {step.node.name: step.node.start for step in plan.steps if step.node.makes_model}
     seconds = sum(execution.seconds for execution in executions.values())
-    return RunSummary(run_id=run_id, recipe=plan.recipe.name, lines=tuple(lines), seconds=seconds)
+    lines = model_lines(starts, executions)
+    return RunSummary(run_id=run_id, recipe=plan.recipe.name, lines=lines, seconds=seconds)
+
+
+def model_lines(
+    starts: Mapping[str, str | None], executions: Mapping[str, Execution]
+) -> tuple[StageLine, ...]:
+    """A line per finished model, in the order of `starts`: every model's name to what it was trained from."""
+    return tuple(_line(starts, name, executions) for name in starts if name in executions)
 
 
 def summary_table(summary: RunSummary) -> Table:
@@ -139,7 +142,7 @@ def p_text(p_value: float) -> str:
     return "≤0.001" if p_value <= 0.001 else f"={p_value:.3f}"
 
 
-def _line(nodes: Mapping[str, Node], name: str, executions: Mapping[str, Execution]) -> StageLine:
+def _line(starts: Mapping[str, str | None], name: str, executions: Mapping[str, Execution]) -> StageLine:
     execution = executions[name]
     evaluation = executions.get(evaluation_name(name))
     model = f"{execution.name}/{execution.version}"
@@ -162,9 +165,18 @@ def _line(nodes: Mapping[str, Node], name: str, executions: Mapping[str, Executi
         completion_tokens=metrics["eval/completion_tokens"],
         completions=int(metrics["eval/completions"]),
         problems=int(metrics["eval/problems"]),
-        changes=_changes(metrics, model_ancestors(nodes, name)),
+        changes=_changes(metrics, _ancestors(starts, name)),
         seconds=execution.seconds,
     )
+
+
+def _ancestors(starts: Mapping[str, str | None], name: str) -> list[str]:
+    """Nearest first."""
+    chain: list[str] = []
+    while (start := starts[name]) is not None:
+        chain.append(start)
+        name = start
+    return chain
 
 
 def _changes(metrics: Mapping[str, float], ancestors: Sequence[str]) -> tuple[Change, ...]:

@@ -1,0 +1,88 @@
+"""How a stage's metrics moved: read from the progress file that its run kept, or that it is still writing.
+
+The file is what the stage's process wrote, one line a report; no other store of histories exists.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from flows.past_runs import PastStage
+from infra.home import Home
+from infra.records import Execution, Run
+
+Point: TypeAlias = tuple[int, float]
+"""Step and value; the value may be nan or infinite."""
+
+History: TypeAlias = Mapping[str, Sequence[Point]]
+"""Metric, as logged, to its points, steps ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedAlarm:
+    """What a stage warned of while it worked."""
+
+    step: int
+    name: str
+    reason: str
+    """One sentence with the numbers."""
+
+    response: str
+    metric: str
+    """Empty where no metric shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageHistory:
+    """All that a stage reported."""
+
+    metrics: History = field(default_factory=dict[str, list[Point]])
+    alarms: tuple[RaisedAlarm, ...] = ()
+    seconds: float = 0.0
+    step: int = 0
+    total: int = 0
+    """How far it is: the last line's."""
+
+
+def history_of(home: Home, execution: Execution) -> StageHistory:
+    """Of a finished execution, whichever run made it; empty where the file is gone."""
+    return read_history(_kept(home, execution.run_id, execution.stage))
+
+
+def history_in_run(home: Home, run: Run, past: PastStage) -> StageHistory:
+    """Of a stage as a run knows it: that of the execution which made its result, or as far as it came."""
+    if past.made_by is not None:
+        return history_of(home, past.made_by)
+    kept = _kept(home, run.run_id, past.stage.stage)
+    return read_history(kept if kept.exists() else home.work_dir / past.stage.key / "progress.jsonl")
+
+
+def read_history(path: Path) -> StageHistory:
+    """Every point of a progress file. Of a step that was repeated after an interruption, the last counts."""
+    by_metric: dict[str, dict[int, float]] = {}
+    alarms: dict[tuple[int, str], RaisedAlarm] = {}
+    last: Mapping[str, Any] = {"seconds": 0.0, "step": 0, "total": 0}
+    for last in _lines(path):
+        for name, value in last.get("metrics", {}).items():
+            by_metric.setdefault(name, {})[last["step"]] = float(value)
+        for told in last.get("alarms", ()):
+            alarm = RaisedAlarm(
+                told["step"], told["name"], told["reason"], told["response"], told.get("metric") or ""
+            )
+            alarms[alarm.step, alarm.name] = alarm
+    metrics = {name: sorted(points.items()) for name, points in sorted(by_metric.items())}
+    return StageHistory(metrics, tuple(alarms.values()), last["seconds"], last["step"], last["total"])
+
+
+def _lines(path: Path) -> list[Mapping[str, Any]]:
+    """Whole lines; the last of a file that is being written may be in two parts."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    return [json.loads(line) for line in whole.split("\n") if line.startswith("{") and line.endswith("}")]
+
+
+def _kept(home: Home, run_id: str, stage: str) -> Path:
+    return home.logs_dir / run_id / f"{stage}.progress.jsonl"
