@@ -69,14 +69,14 @@ class StageCurves:
     """Metrics that have no panel of their own, or no finite value."""
 
 
-def stage_curves(stage: str, kind: str, history: StageHistory) -> StageCurves:
-    """A chart for every panel with something to show."""
+def stage_curves(stage: str, kind: str, history: StageHistory, most: int = len(_PANELS)) -> StageCurves:
+    """A chart for every panel with something to show, the first `most` of them."""
     charts: list[Chart] = []
     drawn: set[str] = set()
     for title, names in _PANELS:
         found = [name for name in _matching(kind, names, history.metrics) if name not in drawn]
         with_points = {name: finite for name in found if (finite := _finite(history.metrics[name]))}
-        if with_points:
+        if with_points and len(charts) < most:
             drawn |= with_points.keys()
             charts.append(_panel(stage, title, with_points, history))
     bands = {f"{name}{end}" for name in drawn for end in _BAND}
@@ -121,7 +121,7 @@ def _panel(stage: str, title: str, curves: dict[str, list[Point]], history: Stag
     left_out = sum(len(history.metrics[name]) - len(points) for name, points in shown.items())
     notes = [f"Last: {last}."]
     if left_out:
-        notes.append(f"{left_out:,} values that are not finite are left out.")
+        notes.append(f"Not finite, and left out: {left_out:,}.")
     if len(curves) > len(shown):
         notes.append(f"{len(curves) - len(shown)} more are not drawn.")
     return Chart(
@@ -140,11 +140,16 @@ def _table(curves: dict[str, list[Point]]) -> list[tuple[str, ...]]:
     """Evenly chosen steps, the first and the last among them."""
     by_step = {name: dict(points) for name, points in curves.items()}
     steps = sorted({step for points in by_step.values() for step in points})
-    places = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), _SHOWN_ROWS)).round().astype(int))
+    places = _spread(len(steps), _SHOWN_ROWS)
     return [
         (f"{steps[place]:,}", *(_cell(points.get(steps[place])) for points in by_step.values()))
         for place in places
     ]
+
+
+def _spread(number: int, most: int) -> list[int]:
+    """Places among `number`, evenly apart, the first and the last among them."""
+    return np.linspace(0, number - 1, min(number, most)).round().astype(int).tolist()
 
 
 def _cell(value: float | None) -> str:
@@ -157,12 +162,11 @@ def _draw(curves: dict[str, list[Point]], history: StageHistory) -> Figure:
     axes = figure.subplots()
     for number, (name, points) in enumerate(curves.items()):
         drawn = colour(SERIES[number])
-        low, high = (_finite(history.metrics.get(f"{name}{end}", ())) for end in _BAND)
-        if low and high and [step for step, _ in low] == [step for step, _ in high]:
-            steps = [step for step, _ in low]
-            axes.fill_between(
-                steps, [v for _, v in low], [v for _, v in high], color=drawn, alpha=0.2, linewidth=0
-            )
+        low, high = (dict(_finite(history.metrics.get(f"{name}{end}", ()))) for end in _BAND)
+        if steps := sorted(low.keys() & high.keys()):
+            few = [steps[place] for place in _spread(len(steps), _POINTS)]
+            below, above = [low[step] for step in few], [high[step] for step in few]
+            axes.fill_between(few, below, above, color=drawn, alpha=0.2, linewidth=0)
         _curve(axes, points, drawn)
     for number, alarm in enumerate(history.alarms, start=1):
         _mark(axes, number, alarm, is_own=alarm.metric in curves)

@@ -24,6 +24,8 @@ from infra.warehouse.verdict_counts import count_sources
 from stages.comparison import wilson_interval
 
 _TRAINED = ("sft", "dpo", "grpo")
+_CHARTS, _FEWEST_CHARTS = 100, 4
+"""Curves in all, however many stages are trained; and of one stage, at least."""
 
 
 def report_path(home: Home, run: Run) -> Path:
@@ -82,11 +84,12 @@ def make_report(home: Home, ledger: Ledger, run: Run, now: float) -> str:
 
 def _curves(reported: ReportedRun) -> Iterator[StageCurves]:
     """Of stages that train, where anything was logged."""
-    for past in reported.stages:
-        if past.stage.kind in _TRAINED:
-            history = history_in_run(reported.home, reported.run, past)
-            if history.metrics or history.alarms:
-                yield stage_curves(past.stage.stage, past.stage.kind, history)
+    trained = [past for past in reported.stages if past.stage.kind in _TRAINED]
+    for past in trained:
+        history = history_in_run(reported.home, reported.run, past)
+        if history.metrics or history.alarms:
+            most = max(_FEWEST_CHARTS, _CHARTS // len(trained))
+            yield stage_curves(past.stage.stage, past.stage.kind, history, most)
 
 
 def _shares_by_source(reported: ReportedRun) -> dict[str, dict[str, Share]]:

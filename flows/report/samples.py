@@ -15,6 +15,9 @@ LONGEST = 600
 """Characters shown of a text."""
 
 PROBLEMS = 60
+_COMPLETIONS = 4 * PROBLEMS
+"""Shown in all: of more models, fewer problems."""
+
 _REASONS = 6
 _FLIPPED_SHARE = 0.6
 """Of the problems shown, at most, where others are to be had."""
@@ -55,7 +58,7 @@ def samples_of(reported: ReportedRun) -> SamplesOfRun | None:
     if not paths:
         return None
     shares = {model: shares_right(path) for model, path in paths.items()}
-    chosen = choose_problems(shares, PROBLEMS)
+    chosen = choose_problems(shares, min(PROBLEMS, max(1, _COMPLETIONS // len(paths))))
     lost = [problem for problem, (why, _) in chosen.items() if why == "lost"]
     found = {model: examples(path, list(chosen), lost, LONGEST) for model, path in paths.items()}
     return SamplesOfRun(
@@ -82,25 +85,24 @@ def choose_problems(shares: Mapping[str, Mapping[int, float]], limit: int) -> di
 
 
 def _flipped(shares: Mapping[str, Mapping[int, float]]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Changes between consecutive models, one of each step by turns, the newest step first; a problem once."""
-    seen: set[int] = set()
-    steps = [_changes(*before, *after) for before, after in reversed(list(pairwise(shares.items())))]
-    for change in chain.from_iterable(zip_longest(*steps)):
-        if change is not None and change[0] not in seen:
-            seen.add(change[0])
-            yield change
-
-
-def _changes(
-    before: str, was: Mapping[int, float], after: str, now: Mapping[int, float]
-) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Of one step, lost and gained by turns, the largest changes first."""
-    changes = [(now[problem] - was[problem], problem) for problem in now if problem in was]
-    lost = sorted((each for each in changes if each[0] < 0), key=lambda each: each[0])
-    gained = sorted((each for each in changes if each[0] > 0), key=lambda each: -each[0])
-    for change in chain.from_iterable(zip_longest(lost, gained)):
-        if change is not None:
-            yield change[1], ("gained" if change[0] > 0 else "lost", f"{before} → {after}")
+    """Problems by their newest change from a model to the next, one of each step by turns, the newest step first."""
+    changed: set[int] = set()
+    steps: list[list[tuple[int, tuple[str, str]]]] = []
+    for (before, was), (after, now) in reversed(list(pairwise(shares.items()))):
+        changes = {
+            each: now[each] - was[each]
+            for each in now
+            if each in was and now[each] != was[each] and each not in changed
+        }
+        changed |= changes.keys()
+        lost = sorted((each for each in changes if changes[each] < 0), key=changes.__getitem__)
+        gained = sorted((each for each in changes if changes[each] > 0), key=lambda each: -changes[each])
+        step = f"{before} → {after}"
+        pairs = zip_longest(
+            [(each, ("lost", step)) for each in lost], [(each, ("gained", step)) for each in gained]
+        )
+        steps.append([each for each in chain.from_iterable(pairs) if each is not None])
+    return (each for each in chain.from_iterable(zip_longest(*steps)) if each is not None)
 
 
 def _sample(problem: int, why: str, step: str, found: Mapping[str, Mapping[int, Example]]) -> Sample:

@@ -87,9 +87,10 @@ def shares_right(path: Path) -> dict[int, float]:
 def examples(
     path: Path, problems: Collection[int], in_doubt_wrong: Collection[int], longest: int
 ) -> Mapping[int, Example]:
-    """A completion of each problem, texts cut to `longest` characters: as most of its samples are, right or wrong.
+    """A completion of each problem: a right one where most of its samples are right, else a wrong one.
 
-    Of problems with as many right as wrong a right one, except of those in `in_doubt_wrong`.
+    Of problems with as many right as wrong a right one, except of those in `in_doubt_wrong`. Prompts and completions
+    are cut to `longest` characters, what is said of them to a third.
     """
     query = f"""
 with chosen as (
@@ -97,14 +98,16 @@ with chosen as (
         count(*) filter (reward = 1.0) over problem as num_right,
     from read_parquet($path) where {_PROBLEM} in (select unnest($problems::ubigint[]))
     window problem as (partition by {_PROBLEM}))
-select problem, prompt[-1].content[:$longest], ground_truth[:$longest], source[:$longest], verifier,
-    completion[:$longest], length(completion), reward, reason[:$longest], parts[:$longest], samples, num_right
+select problem, prompt[-1].content[:$longest], ground_truth[:$short], source[:$short], verifier,
+    completion[:$longest], length(completion), reward, reason[:$short], parts[:$short], samples, num_right
 from chosen
 qualify row_number() over (
     partition by problem order by (reward = 1.0) = (2 * num_right > samples
         or 2 * num_right = samples and problem not in (select unnest($wrong::ubigint[]))) desc, sample, completion) = 1
 """
-    found = _rows(query, path, problems=list(problems), wrong=list(in_doubt_wrong), longest=longest)
+    found = _rows(
+        query, path, problems=list(problems), wrong=list(in_doubt_wrong), longest=longest, short=longest // 3
+    )
     return {problem: Example(*fields) for problem, *fields in found}
 
 
