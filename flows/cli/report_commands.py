@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from data_contracts.errors import BurnishError
 from flows.cli.context import open_context
 from flows.cli.past_commands import RunName
 from flows.past_runs import find_run
@@ -31,6 +30,7 @@ def report(
         burnish report tiny --open
         burnish report 20261121-0634 --output report.html
     """
+    from flows.report.publishing import keep_in_mlflow
     from flows.report.report import report_path, write_report
 
     context = open_context()
@@ -38,12 +38,7 @@ def report(
     path = output or report_path(context.home, chosen)
     write_report(context.home, context.ledger, chosen, path, time.time())
     context.console.print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
-    if chosen.mlflow_run_id and context.home.has_mlflow:
-        from infra.mlflow_reports import keep_report
-
-        try:
-            keep_report(context.home, chosen.mlflow_run_id, path)
-        except BurnishError as error:
-            context.console.print(f"MLflow has no copy: {error.found}", highlight=False, markup=False)
+    for untold in keep_in_mlflow(context.home, chosen, path):
+        context.console.print(f"MLflow has no copy: {untold}", highlight=False, markup=False)
     if open_:
         webbrowser.open(path.resolve().as_uri())

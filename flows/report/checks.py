@@ -118,7 +118,7 @@ def _of_promotion(decision: Decision, version: int | None) -> GateOfRun:
     gate = GateVerdict.model_validate(decision.evidence[GATE])
     override = decision.evidence.get(OVERRIDE)
     note = f"overridden by {decision.actor}: {override}" if override else ""
-    return GateOfRun(f"{decision.kind} {decision.model}/{version}", gate, note)
+    return GateOfRun(f"promotion of {decision.model}/{version}", gate, note)
 
 
 def _report_path(reported: ReportedRun, past: PastStage) -> Path:

@@ -21,6 +21,7 @@ _WIDTH, _ROW, _AROUND = 5.2, 0.42, 0.5
 """Inches: of a chart with one row a name, of a row, and of its axis."""
 
 _LONGEST_NAME = 28
+_MOST_SOURCES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,12 @@ def sources_chart(shares: Mapping[str, Mapping[str, Share]]) -> Chart:
     """Accuracy by problem source (rows) and model (colours). `shares` is by model, then by source."""
     sources = sorted({source for of_model in shares.values() for source in of_model})
     shown = list(shares.items())[-len(SERIES) :]
-    figure = _dots(shown, sources)
+    figure = _dots(shown, sources[:_MOST_SOURCES])
+    more = f" The first {_MOST_SOURCES} are drawn; the table has all." if len(sources) > _MOST_SOURCES else ""
     return Chart(
         identity="sources",
         title="Verified accuracy by problem source",
-        caption="Each source's problems alone; bars are 95 % Wilson intervals.",
+        caption=f"Each source's problems alone; bars are 95 % Wilson intervals.{more}",
         svg=inline_svg(
             figure,
             "sources",

@@ -39,6 +39,12 @@ def write_report(home: Home, ledger: Ledger, run: Run, path: Path, now: float) -
     write_atomically(path, make_report(home, ledger, run, now))
 
 
+def verdict_of(home: Home, ledger: Ledger, run: Run, now: float) -> str:
+    """The sentence a report begins with."""
+    reported = read_run(home, ledger, run)
+    return headline_of(reported, cost_of(reported, now)).sentence
+
+
 def make_report(home: Home, ledger: Ledger, run: Run, now: float) -> str:
     """The report of a run in whatever state, as HTML."""
     reported = read_run(home, ledger, run)

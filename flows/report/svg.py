@@ -18,6 +18,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
+from flows.card_view import one_line
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -86,7 +88,7 @@ def inline_svg(figure: Figure, identity: str, title: str, description: str) -> M
     root.attrib |= {"role": "img", "aria-labelledby": f"{identity}-t {identity}-d", "class": "chart"}
     for position, (tag, letter, text) in enumerate((("title", "t", title), ("desc", "d", description))):
         element = ElementTree.Element(tag, {"id": f"{identity}-{letter}"})
-        element.text = text
+        element.text = one_line(text)
         root.insert(position, element)
     return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - text in it is escaped
 

@@ -14,12 +14,13 @@ import pytest
 
 from flows.cli.app import execute
 from flows.past_runs import find_run
+from flows.report.publishing import publish_report
 from flows.report.samples import PROBLEMS, choose_problems
 from infra.home import Home, open_home
 from infra.ledger import Ledger
 from infra.records import FAILED, INTERRUPTED, REFUSED
 from tests.factories import REFUSED_GATE
-from tests.report.conftest import report_of
+from tests.report.conftest import NOW, report_of
 from tests.report.read_page import Page
 from tests.report.trained_home import make_home, recipe, run
 
@@ -290,6 +291,24 @@ def test_the_report_is_kept_beside_its_run_in_mlflow(
     Ledger(home.ledger_path).note_run_ids(run_id, None, "0" * 32)
     assert execute(["report"]) == 0
     assert "MLflow has no copy" in capsys.readouterr().out
+
+
+def test_a_flow_run_shows_its_verdict_and_where_its_report_is(
+    own: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "prefect.artifacts.create_markdown_artifact",
+        lambda markdown, key, description: shown.append((key, markdown)),
+    )
+    ledger = Ledger(own.ledger_path)
+    run_id = find_run(ledger, None).run_id
+    assert publish_report(own, ledger, run_id, NOW) == []
+    ((key, markdown),) = shown
+    assert re.fullmatch("[a-z0-9-]+", key)
+    assert "**grpo is not distinguishable from sft: 70.0 % right" in markdown
+    assert str(own.path / "reports" / f"{run_id}.html") in markdown
+    assert (own.path / "reports" / f"{run_id}.html").exists()
 
 
 def test_a_second_home_with_the_same_run_gives_no_other_ids(tmp_path: Path, page: str) -> None:

@@ -99,7 +99,7 @@ def progress(steps: int) -> Iterable[str]:
         metrics = {
             "grpo/reward": 1 - math.exp(-step / 40),
             "grpo/reward/exact_match": 0.5,
-            "grpo/reward/<b>format</b>": 0.25,
+            "grpo/reward/<b>format</b>\x1b\ud800": 0.25,
             "grpo/entropy": 1.2 * math.exp(-step / 30),
             "grpo/grad_norm": 500.0 if step == 50 else 1.0,
             "grpo/loss": math.nan if step == 70 else 0.1,
