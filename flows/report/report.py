@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_contracts.errors import RecipeError
 from flows.histories import history_in_run
 from flows.promoting.decisions import standing
 from flows.report.checks import alarms_of, audits_of, gates_of
@@ -34,9 +35,22 @@ def report_path(home: Home, run: Run) -> Path:
 
 
 def write_report(home: Home, ledger: Ledger, run: Run, path: Path, now: float) -> None:
-    """Write the report to `path`, whole or not at all. `now` is in seconds since 1970."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, make_report(home, ledger, run, now))
+    """Write the report to `path`, whole or not at all. `now` is in seconds since 1970.
+
+    Raises RecipeError for a place that cannot be written.
+    """
+    if path.is_dir():
+        raise RecipeError(
+            f"{path} is a folder.", "a file to write", f"Name one in it: {path / run.run_id}.html."
+        )
+    page = make_report(home, ledger, run, now)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, page)
+    except OSError as error:
+        raise RecipeError(
+            f"{path} cannot be written: {error.strerror}.", "a file in a folder of yours", "Name another one."
+        ) from error
 
 
 def verdict_of(home: Home, ledger: Ledger, run: Run, now: float) -> str:

@@ -270,6 +270,10 @@ def test_a_run_is_found_by_its_beginning_its_recipe_or_as_the_newest(
         assert run_id in kept.read_text()
     assert execute(["report", "--output", str(tmp_path / "elsewhere" / "mine.html")]) == 0
     assert (tmp_path / "elsewhere" / "mine.html").exists()
+    before = sorted(tmp_path.parent.iterdir())
+    for wrong in (tmp_path, Path("/proc/no/mine.html")):
+        assert execute(["report", "--output", str(wrong)]) == 2
+    assert sorted(tmp_path.parent.iterdir()) == before
     assert execute(["report", "nobody"]) == 2
 
 
