@@ -3,35 +3,19 @@
 The file is what the stage's process wrote, one line a report; no other store of histories exists.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from pydantic import ValidationError
+
+from data_contracts.alarms import Alarm
+from data_contracts.histories import History, Point
+from data_contracts.jobs import Progress
 from flows.past_runs import PastStage
 from infra.home import Home
 from infra.records import Execution, Run
-
-Point: TypeAlias = tuple[int, float]
-"""Step and value; the value may be nan or infinite."""
-
-History: TypeAlias = Mapping[str, Sequence[Point]]
-"""Metric, as logged, to its points, steps ascending."""
-
-
-@dataclass(frozen=True, slots=True)
-class RaisedAlarm:
-    """What a stage warned of while it worked."""
-
-    step: int
-    name: str
-    reason: str
-    """One sentence with the numbers."""
-
-    response: str
-    metric: str
-    """Empty where no metric shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +23,7 @@ class StageHistory:
     """All that a stage reported."""
 
     metrics: History = field(default_factory=dict[str, list[Point]])
-    alarms: tuple[RaisedAlarm, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
     seconds: float = 0.0
     step: int = 0
     total: int = 0
@@ -62,26 +46,25 @@ def history_in_run(home: Home, run: Run, past: PastStage) -> StageHistory:
 def read_history(path: Path) -> StageHistory:
     """Every point of a progress file. Of a step that was repeated after an interruption, the last counts."""
     by_metric: dict[str, dict[int, float]] = {}
-    alarms: dict[tuple[int, str], RaisedAlarm] = {}
-    last: Mapping[str, Any] = {"seconds": 0.0, "step": 0, "total": 0}
+    alarms: dict[tuple[int, str], Alarm] = {}
+    last = Progress(seconds=0.0, step=0, total=0)
     for last in _lines(path):
-        for name, value in last.get("metrics", {}).items():
-            by_metric.setdefault(name, {})[last["step"]] = float(value)
-        for told in last.get("alarms", ()):
-            alarm = RaisedAlarm(
-                told["step"], told["name"], told["reason"], told["response"], told.get("metric") or ""
-            )
-            alarms[alarm.step, alarm.name] = alarm
+        for name, value in last.metrics.items():
+            by_metric.setdefault(name, {})[last.step] = value
+        alarms |= {(alarm.step, alarm.name): alarm for alarm in last.alarms}
     metrics = {name: sorted(points.items()) for name, points in sorted(by_metric.items())}
-    return StageHistory(metrics, tuple(alarms.values()), last["seconds"], last["step"], last["total"])
+    return StageHistory(metrics, tuple(alarms.values()), last.seconds, last.step, last.total)
 
 
-def _lines(path: Path) -> list[Mapping[str, Any]]:
+def _lines(path: Path) -> Iterator[Progress]:
     """Whole lines; the last of a file that is being written may be in two parts."""
-    if not path.exists():
-        return []
-    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
-    return [json.loads(line) for line in whole.split("\n") if line.startswith("{") and line.endswith("}")]
+    if path.exists():
+        whole, _, _ = path.read_bytes().rpartition(b"\n")
+        for line in whole.split(b"\n"):
+            with contextlib.suppress(
+                ValidationError
+            ):  # the sign of life at its beginning, or a line of two writers
+                yield Progress.model_validate_json(line)
 
 
 def _kept(home: Home, run_id: str, stage: str) -> Path:

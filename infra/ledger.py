@@ -108,15 +108,12 @@ class Ledger:
 
     def note_alarm(self, run_id: str, stage: str, alarm: Alarm) -> None:
         """Once, however often a stage that is continued tells it."""
-        values = [run_id, stage, alarm.step, alarm.name, json.dumps(alarm.model_dump(mode="json"))]
+        values = [run_id, stage, alarm.step, alarm.name, alarm.model_dump_json()]
         self._query("insert or ignore into alarms values (?,?,?,?,?)", values)
 
-    def alarms(self, run_id: str, stage: str | None = None) -> list[tuple[str, Alarm]]:
+    def alarms(self, run_id: str) -> list[tuple[str, Alarm]]:
         """Stages of a run with their alarms, in the order of their steps."""
-        where = "run_id = ? and (? is null or stage = ?)"
-        rows = self._query(
-            f"select stage, alarm from alarms where {where} order by step", [run_id, stage, stage]
-        )
+        rows = self._query("select stage, alarm from alarms where run_id = ? order by step", [run_id])
         return [(row["stage"], Alarm.model_validate(row["alarm"])) for row in rows]
 
     # Executions

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_contracts.alarms import Alarm
 from data_contracts.gates import GateVerdict
-from flows.histories import RaisedAlarm
 from flows.past_runs import PastStage
 from flows.promoting.decisions import OVERRIDE, VERSION, decisions_about
 from flows.report.curves import StageCurves
@@ -66,7 +66,7 @@ class AlarmOfRun:
 
     stage: str
     number: int
-    alarm: RaisedAlarm
+    alarm: Alarm
 
 
 def gates_of(reported: ReportedRun) -> list[GateOfRun]:

@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from flows.histories import History, Point, RaisedAlarm, StageHistory
+from data_contracts.alarms import Alarm
+from data_contracts.histories import History, Point
+from flows.histories import StageHistory
 from flows.report.figures import SERIES, Chart
 from flows.report.svg import colour, drawing, inline_svg
 
@@ -194,7 +196,7 @@ def _curve(axes: Axes, points: Sequence[Point], drawn: str) -> None:
     axes.plot([step for step, _ in smooth], [value for _, value in smooth], color=drawn)
 
 
-def _mark(axes: Axes, number: int, alarm: RaisedAlarm, *, is_own: bool) -> None:
+def _mark(axes: Axes, number: int, alarm: Alarm, *, is_own: bool) -> None:
     axes.axvline(
         alarm.step,
         color=colour("bad"),

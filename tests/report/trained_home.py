@@ -43,6 +43,7 @@ STAGES: dict[str, Any] = {
 }
 ALARM = {
     "step": 60,
+    "since": 40,
     "name": "entropy_collapse",
     "reason": "entropy fell from 1.2 to 0.05 <b>within</b> 20 steps",
     "response": "note",
@@ -99,7 +100,7 @@ def progress(steps: int) -> Iterable[str]:
         metrics = {
             "grpo/reward": 1 - math.exp(-step / 40),
             "grpo/reward/exact_match": 0.5,
-            "grpo/reward/<b>format</b>\x1b\ud800": 0.25,
+            "grpo/reward/<b>format</b>\x1b": 0.25,
             "grpo/entropy": 1.2 * math.exp(-step / 30),
             "grpo/grad_norm": 500.0 if step == 50 else 1.0,
             "grpo/loss": math.nan if step == 70 else 0.1,
