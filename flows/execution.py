@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from data_contracts.errors import BurnishError, GateRefused, Interrupted
 from data_contracts.jobs import StageJob
 from data_contracts.stage_configs import MODEL_KINDS
+from flows.artifacts import ArtifactWriter
 from flows.dataset_config import DatasetConfig
 from flows.datasets import build_table
 from flows.drift import num_threads
@@ -57,9 +58,11 @@ class PipelineRun:
 
     nodes: Mapping[str, Node] = field(init=False)
     results: Results = field(init=False)
+    artifacts: ArtifactWriter = field(init=False)
 
     def __post_init__(self) -> None:
         self.nodes = {step.node.name: step.node for step in self.plan.steps}
+        self.artifacts = ArtifactWriter(self.plan.recipe.name)
         self.results = Results(self.plan.recipe, self.run_id, self.home, self.ledger)
         self._slots = threading.Semaphore(self.plan.recipe.run.parallel_stages)
 
@@ -137,14 +140,17 @@ class PipelineRun:
         began = time.monotonic()
         job = self._job(node, accelerators)
         self.view.begin(node.name)
+        from infra.system_metrics import system_metrics  # imports MLflow
+
         mlflow_run = self.results.start_mlflow_run(node)
         forwarding = Forwarding(self, node.name, mlflow_run)
         status = "FAILED"
         try:
-            result = run_stage(
-                child.run, job, on_progress=forwarding, should_stop=self.stop.is_set, locks=locks
-            )
-            self.results.registry.log_metrics(mlflow_run, result.metrics, forwarding.step)
+            with system_metrics(mlflow_run, self.home.mlflow_uri):
+                result = run_stage(
+                    child.run, job, on_progress=forwarding, should_stop=self.stop.is_set, locks=locks
+                )
+            forwarding.finish(result.metrics)
             execution = self.results.keep_stage(node, job, result, mlflow_run, time.monotonic() - began)
             status = "FINISHED"
         except Interrupted:

@@ -1,12 +1,15 @@
-"""What a running stage tells: to the view, MLflow, Prefect's logs, the ledger, and whoever is to be notified."""
+"""What a running stage tells: to the view, MLflow, Prefect's page, the ledger, and whoever is to be notified."""
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from data_contracts.alarms import Alarm
 from data_contracts.jobs import Progress
 from flows.announcing import tell
-from flows.view import describe
+from flows.artifacts import StageArtifacts
+from flows.stage_numbers import StageNumbers
+from flows.view import alarm_text
 
 if TYPE_CHECKING:
     from flows.execution import PipelineRun
@@ -22,23 +25,28 @@ _MLFLOW_SECONDS = 1.0
 
 
 class Forwarding:
-    """A running stage's progress: to the view at once, to MLflow in batches, to Prefect's logs now and then."""
+    """A running stage's progress: to the view at once, to MLflow in batches, to Prefect's page now and then."""
 
     def __init__(self, run: "PipelineRun", stage: str, mlflow_run: str) -> None:
         self._run, self._stage, self._mlflow_run = run, stage, mlflow_run
-        self._metrics: dict[str, float] = {}
+        self._numbers = StageNumbers()
+        self._artifacts = StageArtifacts(run.artifacts, stage)
+        if (page := run.results.mlflow_page(mlflow_run)) is not None:
+            self._artifacts.link(page)
         self._unsent: list[Progress] = []
         self._sent = self._logged = 0.0
         self.step = 0
 
     def __call__(self, progress: Progress) -> None:
         self.step = progress.step
-        self._metrics |= progress.metrics
-        whole = progress.model_copy(update={"metrics": self._metrics})
-        self._run.view.progress(self._stage, whole)
+        self._numbers.take(progress)
+        self._run.view.progress(self._stage, progress)
         if progress.seconds - self._logged >= _LOG_SECONDS or progress.step == progress.total:
             self._logged = progress.seconds
-            logger.info("%s: %s", self._stage, describe(whole))
+            logger.info("%s: %s", self._stage, self._numbers.describe())
+        if progress.total:
+            share = progress.step / progress.total
+            self._artifacts.progress(share, progress.seconds, f"{self._stage}: {self._numbers.how_far()}")
         if progress.metrics:
             self._unsent.append(progress)
         for alarm in progress.alarms:
@@ -48,14 +56,19 @@ class Forwarding:
             self.send()
 
     def _pass_on(self, alarm: Alarm, is_repeated: bool) -> None:
-        run, text = self._run, f"step {alarm.step}: {alarm.reason} ({alarm.response})"
+        run, text = self._run, f"{self._stage}: {alarm_text(alarm)}"
         run.ledger.note_alarm(run.run_id, self._stage, alarm)
         if is_repeated:
             return
-        run.view.say(f"{self._stage}: alarm {alarm.name} at {text}")
-        logger.warning("%s: alarm %s at %s", self._stage, alarm.name, text)
+        run.view.alarm(self._stage, alarm)
+        logger.warning("%s", text)
         if alarm.response != "note":
-            tell(run.plan.recipe, "alarm", f"{self._stage}: {alarm.name} at {text}")
+            tell(run.plan.recipe, "alarm", text)
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """The stage is done, and this is what it measured."""
+        self._run.results.registry.log_metrics(self._mlflow_run, metrics, self.step)
+        self._artifacts.table(metrics)
 
     def send(self) -> None:
         """Hand on what MLflow has not seen yet."""

@@ -5,6 +5,7 @@ ledger's row. Whoever finds the row finds all of it.
 """
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,8 @@ from infra.home import Home
 from infra.ledger import Ledger
 from infra.publishing import publish_directory
 from infra.records import Execution, Input, Role
+from infra.servers import running_servers
+from infra.settings import mlflow_server
 from infra.training_rows import keep_training_rows
 from infra.warehouse.warehouse import Warehouse
 
@@ -95,6 +98,13 @@ class Results:
             mlflow_run, [UsedDataset(e.name, e.version, e.fingerprint, context) for e in used]
         )
         return mlflow_run
+
+    def mlflow_page(self, mlflow_run: str) -> str | None:
+        """Where a person sees an MLflow run; None where no MLflow server runs."""
+        address = mlflow_server(os.environ)
+        if address is None and (servers := running_servers(self._home.path)):
+            address = servers.mlflow.url
+        return address and f"{address}/{self.registry.page_of(mlflow_run)}"
 
     def keep_dataset(
         self, node: Node, kind: RowKind, table: pa.Table, seconds: float, notes: tuple[str, ...] = ()

@@ -91,6 +91,10 @@ class ModelRegistry:
         points = [Metric(metric_name(key), value, now, step) for key, value in metrics.items()]
         self._client.log_batch(run_id, metrics=points)
 
+    def page_of(self, run_id: str) -> str:
+        """The place of a run below the address of an MLflow server."""
+        return f"#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+
     def log_environment(self, run_id: str) -> None:
         """Versions that can make two runs of one recipe differ."""
         environment = {

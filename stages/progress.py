@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data_contracts.jobs import Progress
@@ -85,6 +87,7 @@ class ProgressCallback(TrainerCallback):
         numbers = self._numbers(logs or {})
         if (tokens := numbers.get(f"{self._prefix}/num_tokens")) is not None:
             numbers[f"{self._prefix}/tokens_per_second"] = tokens / self.file.seconds()
+        numbers[f"{self._prefix}/memory_gib"] = _memory_bytes() / 2**30
         self._take(state, numbers)
 
     def record(self, state: TrainerState, numbers: Mapping[str, float]) -> None:
@@ -104,3 +107,12 @@ class ProgressCallback(TrainerCallback):
             for name, value in logs.items()
             if isinstance(value, (int, float)) and name not in _NO_METRICS
         }
+
+
+def _memory_bytes() -> int:
+    """The most that tensors took on the accelerator, where this process uses one; else its resident set."""
+    return (
+        torch.cuda.max_memory_allocated()
+        if torch.cuda.is_initialized()
+        else psutil.Process().memory_info().rss
+    )

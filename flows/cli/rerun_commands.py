@@ -8,8 +8,17 @@ from cyclopts.validators import Number
 from data_contracts.errors import NotFoundError, RecipeError
 from flows.accepting import accept_code
 from flows.causes import shown
-from flows.cli.context import Context, open_context, plain_console, print_json
-from flows.cli.run_commands import Json, Overrides, Strict, Terminal, print_run, print_summary
+from flows.cli.context import Context, open_context, plain_console
+from flows.cli.run_commands import (
+    Json,
+    JsonLines,
+    Overrides,
+    Quiet,
+    Strict,
+    Terminal,
+    print_run,
+    print_summary,
+)
 from flows.plan import Wishes
 from flows.recipe import Recipe, nearest
 from flows.recipe_files import find_recipe, override_recipe, parse_overrides, read_document
@@ -47,7 +56,9 @@ def rerun(
         ),
     ] = None,
     strict: Strict = False,
+    quiet: Quiet = False,
     json: Json = False,
+    json_lines: JsonLines = False,
 ) -> None:
     """Run one stage again, and what depends on it; everything above is reused.
 
@@ -62,7 +73,7 @@ def rerun(
         burnish rerun grpo --from-model models:/tiny.dpo/3
         burnish rerun grpo --seed-sweep 5
     """
-    context = open_context()
+    terminal = Terminal(context := open_context(), quiet=quiet, json=json, json_lines=json_lines)
     wanted = _recipe(context, stage, recipe, run_, from_model_, set_)
     branches: list[str] = []
     if seed_sweep_ is not None:
@@ -76,21 +87,18 @@ def rerun(
         wishes = plan_only(wanted, context.home, context.ledger, stage, strict=strict)
     else:
         wishes = Wishes(frozenset({stage}), None, strict)
-    summary = run_here(context.home, wanted, wishes, Terminal(context, quiet=json))
+    summary = run_here(context.home, wanted, wishes, terminal)
     if branches:
-        _print_sweep(context, summary, branches, json=json)
-    elif json:
-        print_json(summary.model_dump(mode="json"))
-    else:
+        _print_sweep(context, summary, branches, terminal)
+    elif not terminal.print_document(summary.model_dump(mode="json")):
         print_summary(context, summary)
 
 
-def _print_sweep(context: Context, summary: RunSummary, branches: list[str], *, json: bool) -> None:
+def _print_sweep(context: Context, summary: RunSummary, branches: list[str], terminal: Terminal) -> None:
     from flows.sweep_view import sweep_advice, sweep_document, sweep_lines, sweep_sentence, sweep_table
 
     lines = sweep_lines(summary, branches)
-    if json:
-        print_json(summary.model_dump(mode="json") | {"sweep": sweep_document(lines)})
+    if terminal.print_document(summary.model_dump(mode="json") | {"sweep": sweep_document(lines)}):
         return
     print_run(context, summary)
     context.console.print(sweep_table(lines))

@@ -7,12 +7,15 @@ import sys
 import threading
 from collections.abc import Generator
 from dataclasses import asdict
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from data_contracts.errors import RecipeError
 from flows.cli.context import Context, open_context, print_json
+from flows.cli.json_lines import JsonLinesView
+from flows.live_view import LiveView
 from flows.past_runs import find_run
 from flows.plan import Action, Plan, Wishes, make_plan
 from flows.plan_diff import differences
@@ -20,7 +23,7 @@ from flows.plan_view import difference_table, plan_document, plan_sentences, pla
 from flows.recipe_files import find_recipe, read_recipe
 from flows.running import run_here
 from flows.summary import RunSummary, closing_sentences, summary_table
-from flows.view import LiveView, PlainView, RunView, SilentView
+from flows.view import PlainView, RunView, SilentView
 from infra import records as states
 from infra.home import free_bytes
 from infra.ledger import Ledger
@@ -47,6 +50,19 @@ Override = Annotated[
 Json = Annotated[
     bool, Parameter(name="--json", negative=(), help="Print one JSON document instead of tables.")
 ]
+Quiet = Annotated[
+    bool,
+    Parameter(negative=(), help="Print nothing while it runs, only what it came to and what went wrong."),
+]
+JsonLines = Annotated[
+    bool,
+    Parameter(
+        name="--json-lines",
+        negative=(),
+        help="Print one JSON object a line for every event (plan, begin, progress, alarm, wait, end, say) as it "
+        "happens; the last line, the event `summary`, is the document that --json prints.",
+    ),
+]
 
 
 def run(
@@ -57,7 +73,9 @@ def run(
     until: Until = None,
     strict: Strict = False,
     override: Override = None,
+    quiet: Quiet = False,
     json: Json = False,
+    json_lines: JsonLines = False,
 ) -> None:
     """Run a recipe; what is stored already is reused.
 
@@ -67,17 +85,16 @@ def run(
         burnish run tiny --until sft
         burnish run tiny --set dpo.beta=4 --set seed=1
         burnish run my.yaml --force grpo
+        burnish run tiny --json-lines | grep alarm
 
     Ctrl-C stops the running stages with a checkpoint; the same command continues. The last line says
     where to look next. Exit code 0 done, 1 a stage failed or a gate refused, 2 the recipe or its data, 130 interrupted.
     """
-    context = open_context()
+    terminal = Terminal(context := open_context(), quiet=quiet, json=json, json_lines=json_lines)
     wanted = read_recipe(find_recipe(recipe), set_ or [])
     wishes = Wishes(frozenset(force or ()), until, strict, override)
-    summary = run_here(context.home, wanted, wishes, Terminal(context, quiet=json))
-    if json:
-        print_json(summary.model_dump(mode="json"))
-    else:
+    summary = run_here(context.home, wanted, wishes, terminal)
+    if not terminal.print_document(summary.model_dump(mode="json")):
         print_summary(context, summary)
 
 
@@ -130,42 +147,53 @@ def show_plan(context: Context, planned: Plan) -> None:
 
 
 class Terminal:
-    """Shows a run to the person who started it."""
+    """Shows a run to the person, or the program, that started it."""
 
-    def __init__(self, context: Context, *, quiet: bool) -> None:
-        self._context, self._quiet = context, quiet
+    def __init__(self, context: Context, *, quiet: bool, json: bool, json_lines: bool) -> None:
+        """Raises RecipeError where more than one way is wanted."""
+        if quiet + json + json_lines > 1:
+            raise RecipeError("--quiet, --json and --json-lines do not go together.", "one of them")
+        self._context, self._is_quiet, self._json = context, quiet or json, json
+        self._lines = JsonLinesView() if json_lines else None
         self._says = Console(stderr=True, highlight=False)
 
     def on_wait(self, holder: str) -> None:
         self._says.print(f"Waiting: {holder} is at work in this home. Ctrl-C gives up.")
 
     def on_plan(self, planned: Plan) -> None:
-        if not self._quiet:
+        if self._lines is not None:
+            self._lines.tell("plan", **plan_document(planned))
+        elif not self._is_quiet:
             show_plan(self._context, planned)
             self._says.print("Starting Prefect…")
+
+    def print_document(self, document: dict[str, Any]) -> bool:
+        """What the run came to, for programs; False where a person is to read it."""
+        if self._lines is not None:
+            self._lines.tell("summary", **document)
+        elif self._json:
+            print_json(document)
+        return self._json or self._lines is not None
 
     def on_finished(self, num_nodes: int) -> None:
         self._says.print(f"Nothing to run: all {num_nodes} nodes are reused.")
 
     @contextlib.contextmanager
     def watching(self, planned: Plan, stop: threading.Event) -> Generator[RunView]:
-        to_do = sum(step.action is not Action.later for step in planned.steps)
-        with (
-            _view(self._context.console, to_do, quiet=self._quiet) as view,
-            _stopping(stop, view, self._context.ledger),
-        ):
+        with self._view(planned) as view, _stopping(stop, view, self._context.ledger):
             yield view
 
-
-@contextlib.contextmanager
-def _view(console: Console, num_stages: int, *, quiet: bool) -> Generator[RunView]:
-    if quiet:
-        yield SilentView()
-    elif console.is_terminal:
-        with LiveView(console, num_stages) as live:
-            yield live
-    else:
-        yield PlainView(console)
+    @contextlib.contextmanager
+    def _view(self, planned: Plan) -> Generator[RunView]:
+        console = self._context.console
+        if self._lines is not None or self._is_quiet:
+            yield self._lines or SilentView()
+        elif console.is_terminal and not console.is_dumb_terminal:
+            steps = [step for step in planned.steps if step.action is not Action.later]
+            with LiveView(console, {step.node.name: step.node.parents for step in steps}) as live:
+                yield live
+        else:
+            yield PlainView(console)
 
 
 @contextlib.contextmanager
@@ -174,6 +202,7 @@ def _stopping(stop: threading.Event, view: RunView, ledger: Ledger) -> Generator
 
     def on_interrupt(_signal: int, _frame: object) -> None:
         if stop.is_set():
+            view.close()
             _leave_at_once(ledger)
         stop.set()
         view.say("Stopping: running stages write a checkpoint first. Ctrl-C again stops at once.")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from multiprocessing import parent_process
 from pathlib import Path
 
+from data_contracts.alarms import Alarm
 from data_contracts.jobs import Progress, StageJob, StageResult
 
 STEPS, HALF_WAY = 4, 2
@@ -54,6 +55,9 @@ class _Telling:
     def progress(self, stage: str, progress: Progress) -> None:
         _tell("progress", stage, str(progress.step))
 
+    def alarm(self, stage: str, alarm: Alarm) -> None:
+        _tell("alarm", stage, alarm.name)
+
     def wait(self, stage: str, for_what: str) -> None:
         _tell("wait", stage, for_what)
 
@@ -62,6 +66,8 @@ class _Telling:
 
     def say(self, text: str) -> None:
         _tell("say", text)
+
+    def close(self) -> None: ...
 
 
 def _tell(*words: str) -> None:
