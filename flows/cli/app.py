@@ -26,6 +26,7 @@ from flows.cli import (
     report_commands,
     rerun_commands,
     run_commands,
+    samples,
     serving,
 )
 from flows.cli.command_line import read_argument, told
@@ -68,7 +69,7 @@ for group, commands in {
         look.status,
         live_commands.logs,
         live_commands.cancel,
-        look.samples,
+        samples.samples,
     ),
     "Models": (
         model_commands.models,

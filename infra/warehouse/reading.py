@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.errors import DataError, NotFoundError
+from data_contracts.errors import DataError
 from infra.being_written import path_to_write
 from infra.home import Home
 from infra.warehouse.catalog import Catalog, DatasetVersion
@@ -145,12 +145,6 @@ def require_columns(version: DatasetVersion, wanted: Iterable[str]) -> None:
             f"one of {', '.join(names)}",
             f"See `burnish data show {version}`.",
         )
-
-
-def require_version_rows(version: DatasetVersion) -> None:
-    """Raise NotFoundError when the version's one file is gone."""
-    if not version.path.is_file():
-        raise NotFoundError(f"The rows of {version} are gone: {version.path} is missing.", "", "Run again.")
 
 
 def _copy_runs(whole: pa.Table, before: Integers, piece: Manifest) -> pa.Table:

@@ -10,9 +10,7 @@ is opened briefly; training reads one Parquet file and never holds it. Each vers
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -23,7 +21,7 @@ from infra.warehouse.catalog import Catalog, DatasetVersion, OnWait, select_segm
 from infra.warehouse.committing import Draft, Origin, Published, commit, no_rows
 from infra.warehouse.manifests import Integers, Manifest, join_rows
 from infra.warehouse.publishing import Publisher
-from infra.warehouse.reading import Reader, require_version_rows
+from infra.warehouse.reading import Reader
 from infra.warehouse.references import TAG_PATTERN, resolve
 from infra.warehouse.row_hashes import fingerprint_of
 from infra.warehouse.segments import Segment, read_hashes, require_unchanged, rows_path
@@ -115,17 +113,6 @@ class Warehouse:
         for name, version, tag in rows:
             found.setdefault((name, version), []).append(tag)
         return found
-
-    def completions(self, version: DatasetVersion, is_right: bool | None, limit: int) -> list[dict[str, Any]]:
-        """Rollouts of a version in order: prompt (its last message), completion, reward, reason."""
-        require_version_rows(version)
-        query = (
-            "select problem_id, sample, prompt[-1].content as prompt, completion, reward, reason, ground_truth"
-            " from read_parquet($path) where $is_right is null or (reward = 1.0) = $is_right limit $limit"
-        )
-        with duckdb.connect(":memory:") as db:
-            parameters = {"path": str(version.path), "is_right": is_right, "limit": limit}
-            return db.sql(query, params=parameters).to_arrow_table().to_pylist()
 
     def _select(self, sources: Sequence[DatasetVersion], source: Integers, row: Integers) -> Manifest:
         names: dict[str, int] = {}
