@@ -80,6 +80,15 @@ def added_rows(lengths: Sequence[int], width: int) -> int:
     return sum(max(length - 1, 0) // width for length in lengths)
 
 
+def bar(indent: str, done: int, total: int, text: str) -> Text:
+    """A line with how much is done, and words for it."""
+    full = _BAR_COLUMNS * min(done, total) // max(total, 1)
+    rest = _BAR_COLUMNS - full
+    return _text(
+        (indent, ""), ("━" * full, "bar.complete"), ("─" * rest, "bar.back"), (f" {one_line(text)}", "")
+    )
+
+
 def _chosen(stages: Sequence[StageRow], height: int) -> list[StageRow]:
     """In the order of the plan: all of a few; of many what is at work, what ended last, and what comes next."""
     if len(stages) <= _FEW_STAGES and len(stages) + 8 <= height:
@@ -95,15 +104,7 @@ def _chosen(stages: Sequence[StageRow], height: int) -> list[StageRow]:
 
 def _whole(stages: Sequence[StageRow], seconds: float) -> Text:
     ended = sum(stage.ended is not None for stage in stages)
-    return _bar("", ended, len(stages), f"{ended}/{len(stages)} stages · {time_left(seconds)}")
-
-
-def _bar(indent: str, done: int, total: int, text: str) -> Text:
-    full = _BAR_COLUMNS * min(done, total) // max(total, 1)
-    rest = _BAR_COLUMNS - full
-    return _text(
-        (indent, ""), ("━" * full, "bar.complete"), ("─" * rest, "bar.back"), (f" {one_line(text)}", "")
-    )
+    return bar("", ended, len(stages), f"{ended}/{len(stages)} stages · {time_left(seconds)}")
 
 
 def _line(stage: StageRow) -> Text:
@@ -123,13 +124,12 @@ def _details(numbers: StageNumbers, width: int) -> Iterator[Text]:
     if not numbers.total:
         yield _text(("  starting", "dim"))
         return
-    yield _bar("  ", numbers.step, numbers.total, numbers.how_far())
+    yield bar("  ", numbers.step, numbers.total, numbers.how_far())
     if numbers.alarm is not None:
         yield _text(("  ! ", "bold yellow"), (one_line(alarm_text(numbers.alarm)), "yellow"))
-    for label, curve in numbers.curves.items():
-        points = curve.points()
-        drawn = sparkline(points, max(min(_CURVE_COLUMNS, width - _LABELS), 1))
-        yield _text((f"  {label:<9} {points[-1]:>8.3g} ", ""), (drawn, "cyan"))
+    for label, value in numbers.newest.items():
+        drawn = sparkline(numbers.curve(label), max(min(_CURVE_COLUMNS, width - _LABELS), 1))
+        yield _text((f"  {label:<9} {value:>8.3g} ", ""), (drawn, "cyan"))
     for told in filter(None, (numbers.how_fast(), numbers.time_split())):
         yield _text((f"  {one_line(told)}", "dim"))
 

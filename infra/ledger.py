@@ -87,6 +87,13 @@ class Ledger:
         query = "select * from runs where ? is null or recipe = ? order by rowid desc limit ?"
         return [Run(**row) for row in self._query(query, [recipe, recipe, limit])]
 
+    def runs_at(self, state: str) -> list[Run]:
+        """Newest first."""
+        return [
+            Run(**row)
+            for row in self._query("select * from runs where state = ? order by rowid desc", [state])
+        ]
+
     def set_stage(self, run_id: str, stage: str, kind: str, key: str, state: str, detail: str = "") -> None:
         """Record how far a run's stage is; times follow from the state."""
         now = time.time()

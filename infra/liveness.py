@@ -23,7 +23,7 @@ _TEMPORARY = re.compile(r"\.probe-(\d+)-\d+|\.(\d+)\.\d+\.tmp|\..+\.(\d+)\.\d+")
 
 def live_runs(ledger: Ledger) -> list[Run]:
     """Runs whose process is at work, newest first."""
-    return [run for run in ledger.runs(limit=-1) if run.state == RUNNING and not is_crashed(run)]
+    return [run for run in ledger.runs_at(RUNNING) if not is_crashed(run)]
 
 
 def is_crashed(run: Run) -> bool:

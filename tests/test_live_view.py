@@ -136,6 +136,13 @@ def test_speed_is_told_as_one_says_it() -> None:
     assert told == ["10,000 steps/s", "2.5 steps/s", "1.0 steps/s", "1.0 s a step", "90.0 s a step"]
 
 
+def test_the_split_of_the_time_is_that_of_all_updates_also_where_one_samples_for_two() -> None:
+    sampled = {"grpo/seconds/generate": 6.0, "grpo/seconds/verify": 2.0, "grpo/seconds/train": 1.0}
+    reused = {"grpo/seconds/generate": 0.0, "grpo/seconds/verify": 0.0, "grpo/seconds/train": 1.0}
+    found = numbers(line(step, step, reused if step % 2 else sampled) for step in range(1, 21))
+    assert found.time_split() == "generate 60 %, verify 20 %, train 20 %"
+
+
 # Rows
 
 
@@ -152,8 +159,8 @@ def test_a_stage_at_work_shows_its_progress_curves_speed_memory_and_last_alarm()
         "  ━━━━━━━━━━━━──────── 18/30 steps · 24 s left",
         "  ! alarm reward_hacking at step 12: the reward rose and the held-out accuracy …",
         f"  reward           1 {_ramp(18)}",
-        f"  loss          0.01 {'▅' * 18}",
         f"  held-out      0.25 {'▅' * 18}",
+        f"  loss          0.01 {'▅' * 18}",
         f"  entropy        1.5 {'▅' * 18}",
         "  8.1k tokens/s · 2.0 s a step · 1.42 GiB",
         "  generate 60 %, verify 10 %, train 30 %",

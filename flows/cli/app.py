@@ -28,6 +28,7 @@ from flows.cli import (
     run_commands,
     samples,
     serving,
+    top_command,
 )
 from flows.cli.command_line import read_argument, told
 from flows.cli.context import plain_console
@@ -69,6 +70,7 @@ for group, commands in {
         look.status,
         live_commands.logs,
         live_commands.cancel,
+        top_command.top,
         samples.samples,
     ),
     "Models": (
