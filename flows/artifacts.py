@@ -54,9 +54,9 @@ class StageArtifacts:
         self._bar: UUID | None = None
         self._updated = 0.0
 
-    def link(self, url: str) -> None:
-        """Where MLflow shows the stage's run."""
-        self._writer.write(create_link_artifact, link=url, link_text="MLflow run", key=self._key("mlflow"))
+    def link(self, page: Callable[[], str | None]) -> None:
+        """Where MLflow shows the stage's run, if anywhere."""
+        self._writer.write(_write_link, page=page, key=self._key("mlflow"))
 
     def progress(self, share: float, seconds: float, description: str) -> None:
         """`share` of the work is done, `seconds` after the stage began; in words, `description`."""
@@ -76,3 +76,9 @@ class StageArtifacts:
 
     def _key(self, what: str) -> str:
         return self._writer.key(self._stage, what)
+
+
+def _write_link(page: Callable[[], str | None], key: str) -> Any:
+    if (url := page()) is not None:
+        return create_link_artifact(link=url, link_text="MLflow run", key=key)
+    return None

@@ -31,8 +31,7 @@ class Forwarding:
         self._run, self._stage, self._mlflow_run = run, stage, mlflow_run
         self._numbers = StageNumbers()
         self._artifacts = StageArtifacts(run.artifacts, stage)
-        if (page := run.results.mlflow_page(mlflow_run)) is not None:
-            self._artifacts.link(page)
+        self._artifacts.link(lambda: run.results.mlflow_page(mlflow_run))
         self._unsent: list[Progress] = []
         self._sent = self._logged = 0.0
         self.step = 0
@@ -47,7 +46,7 @@ class Forwarding:
         if progress.total:
             share = progress.step / progress.total
             self._artifacts.progress(share, progress.seconds, f"{self._stage}: {self._numbers.how_far()}")
-        if progress.metrics:
+        if progress.metrics and not progress.is_repeated:  # the MLflow run of the earlier process has them
             self._unsent.append(progress)
         for alarm in progress.alarms:
             self._pass_on(alarm, progress.is_repeated)

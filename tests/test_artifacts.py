@@ -50,6 +50,14 @@ def test_a_bar_moves_every_five_seconds_and_at_the_end(written: Written) -> None
     assert written[0][1]["key"] == "my-recipe-grpo-evaluate-progress"
 
 
+def test_a_link_is_written_where_mlflow_has_a_page(written: Written) -> None:
+    stage = StageArtifacts(ArtifactWriter("r"), "s")
+    stage.link(lambda: None)
+    stage.link(lambda: "http://127.0.0.1:5000/#/experiments/1/runs/a")
+    ((what, content),) = written
+    assert (what, content["link"]) == ("create_link", "http://127.0.0.1:5000/#/experiments/1/runs/a")
+
+
 def test_a_table_has_all_that_was_measured(written: Written) -> None:
     StageArtifacts(ArtifactWriter("r"), "s").table({"b": math.nan, "a": 0.125, "c": math.inf})
     assert written == [
@@ -78,7 +86,7 @@ def test_a_server_that_takes_no_artifact_is_told_of_once_and_asked_no_more(
     with caplog.at_level(logging.WARNING, "burnish"):
         for name in ("sft", "dpo"):
             stage = StageArtifacts(writer, name)
-            stage.link("http://127.0.0.1:1")
+            stage.link(lambda: "http://127.0.0.1:1")
             stage.progress(0.5, 1.0, "half")
             stage.table({"loss": 1.0})
     assert [record.message for record in caplog.records] == [

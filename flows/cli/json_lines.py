@@ -24,7 +24,7 @@ class JsonLinesView:
 
     def progress(self, stage: str, progress: Progress) -> None:
         metrics = {name: value if math.isfinite(value) else None for name, value in progress.metrics.items()}
-        told = progress.model_dump(mode="json", include={"seconds", "step", "total", "unit"})
+        told = progress.model_dump(mode="json", include={"seconds", "step", "total", "unit", "is_repeated"})
         self.tell("progress", stage=stage, **told, metrics=metrics)
 
     def alarm(self, stage: str, alarm: Alarm) -> None:
