@@ -133,7 +133,7 @@ CHANGES: dict[type[Config], dict[str, Any]] = {
         "temperature": 0,
         "verifier": "exact_match",
     },
-    alarms.AlarmPolicy: dict.fromkeys(alarms.ALARMS_OF["grpo"], "back"),
+    alarms.AlarmPolicy: dict.fromkeys(sorted(alarms.ALARMS_OF["grpo"]), "back"),
     stage_configs.VerifyConfig: _SAMPLING
     | {"start": "sft", "rows": {"problems": 0.5}, "compare_with": ["check"]},
     stage_configs.EvaluateConfig: _SAMPLING | {"rows": {"problems": 0.5}},

@@ -84,7 +84,7 @@ FOUND = (
     # Training that goes on at a checkpoint draws what it would have drawn.
     _found("grpo", "stage", "ProgressFile.report in progress.on_step_end", 0, "after", "flow"),
     # The result is in the ledger, the scratch of the stage still there.
-    _found("sft", "flow", "ledger: insert into executions in ledger._query", 0, "after", "flow"),
+    _found("sft", "flow", "ledger: insert into executions in ledger_file._query", 0, "after", "flow"),
     # The run is over for MLflow and not for the ledger.
     _found("recheck", "flow", "MlflowClient.set_terminated in registry.finish_run", 1, "after", "flow"),
     # A version without the link that MLflow's page follows.
