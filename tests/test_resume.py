@@ -187,7 +187,10 @@ class Ran:
 
 
 def _timeless(metrics: dict[str, float]) -> dict[str, float]:
-    kept = {name: value for name, value in metrics.items() if "second" not in name and "time" not in name}
+    of_the_machine = ("second", "time", "memory")
+    kept = {
+        name: value for name, value in metrics.items() if not any(each in name for each in of_the_machine)
+    }
     return dict(sorted(kept.items()))
 
 
