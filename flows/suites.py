@@ -19,6 +19,9 @@ GATE = "gate"
 SUITE = "suite"
 """Under this a gate's result, and a promotion's evidence, name the suite."""
 
+_WORN = 0.4
+"""Chance of a chance find among all choices made on a suite, from which on people are told."""
+
 CANDIDATE_CONTENT = "candidate_fingerprint"
 """Under this they name the content of the model that was judged."""
 
@@ -52,3 +55,18 @@ def num_choices(ledger: Ledger, suite: str, candidate: str) -> int:
     of_promotions = [decision.evidence for decision in ledger.decisions()]
     judged = [each for each in [*of_gates, *of_promotions] if each.get(SUITE) == suite]
     return len({candidate, *(each[CANDIDATE_CONTENT] for each in judged)})
+
+
+def wear_of(num_choices: int, alpha: float) -> str:
+    """Said of a suite that was used to choose too often; empty for others.
+
+    The chance that at least one of k choices was luck is 1 - (1 - alpha)^k.
+    """
+    chance = 1 - (1 - alpha) ** num_choices
+    if chance < _WORN:
+        return ""
+    return (
+        f"This suite is worn: {num_choices} models were judged on it, so the chance that at least one choice was "
+        f"luck is {chance:.0%} (1 - (1 - {alpha:g})^{num_choices}). Choosing again and again on the same problems "
+        "fits the choice to them (Dwork et al., Science 2015): evaluate on problems nobody has chosen by yet."
+    )

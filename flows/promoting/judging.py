@@ -13,14 +13,11 @@ from flows.promoting.decisions import OVERRIDE, VERSION
 from flows.promoting.evaluating import evaluate_missing
 from flows.promoting.evaluations import find_evaluation
 from flows.stored import output_path, verdicts_of
-from flows.suites import CANDIDATE_CONTENT, GATE, SUITE, num_choices, suite_of_verdicts
+from flows.suites import CANDIDATE_CONTENT, GATE, SUITE, num_choices, suite_of_verdicts, wear_of
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Execution
 from stages.gate import judge
-
-_WORN = 0.4
-"""Chance of a chance find among all choices made on a suite, from which on people are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +53,9 @@ class Judgement:
         return self.verdict.sentence if self.verdict else self.unjudged
 
     @property
-    def chance_of_luck(self) -> float:
-        """That at least one of the choices on the suite was called better by luck alone: 1 - (1 - alpha)^k."""
-        return 1 - (1 - self.alpha) ** self.num_choices
-
-    @property
     def wear(self) -> str:
         """Said of a suite that was used to choose too often; empty for others."""
-        if self.suite is None or self.chance_of_luck < _WORN:
-            return ""
-        return (
-            f"This suite is worn: {self.num_choices} models were judged on it, so the chance that at least one "
-            f"choice was luck is {self.chance_of_luck:.0%} (1 - (1 - {self.alpha:g})^{self.num_choices}). Choosing "
-            "again and again on the same problems fits the choice to them (Dwork et al., Science 2015): evaluate on "
-            "problems nobody has chosen by yet."
-        )
+        return wear_of(self.num_choices, self.alpha) if self.suite else ""
 
 
 def judge_candidate(

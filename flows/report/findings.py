@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from data_contracts.gates import GateQuestions
 from flows.past_runs import CRASHED
 from flows.plan_view import duration
 from flows.report.checks import AlarmOfRun, AuditOfRun, GateOfRun
 from flows.report.cost import Cost
 from flows.report.reported_run import ReportedRun, verdict
+from flows.suites import num_choices, suite_of_verdicts, wear_of
 from flows.summary import Change, StageLine, p_text
 from infra import records as states
 
@@ -88,8 +90,20 @@ def findings_of(
         *_change_findings(reported),
         *(Finding("bad", f"Audit {each.stage}: {text}", "audits") for each in audits for text in each.blocks),
         *_alarm_findings(alarms),
+        *(Finding("warn", text, "accuracy") for text in filter(None, [_wear(reported)])),
     ]
     return sorted(found, key=lambda each: ("bad", "warn", "good").index(each.tone))
+
+
+def _wear(reported: ReportedRun) -> str:
+    """Of the suite of the last evaluation: how often gates and promotions have chosen by it, this run's included."""
+    evaluations = list(reported.evaluations().values())
+    if not evaluations:
+        return ""
+    judged = next(given.fingerprint for given in evaluations[-1].inputs if given.role == "start")
+    promotion = GateQuestions.model_validate(reported.run.document.get("promotion") or {})
+    suite = suite_of_verdicts(evaluations[-1])
+    return wear_of(num_choices(reported.ledger, suite, judged), promotion.alpha)
 
 
 def _change_that_counts(evaluated: Sequence[StageLine]) -> Change | None:

@@ -12,8 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from data_contracts.canonical import fingerprint
 from flows.gating import require_passed
-from flows.promoting.judging import Judgement
-from flows.suites import suite_of_verdicts
+from flows.suites import suite_of_verdicts, wear_of
 from infra.home import Home
 from infra.ledger import Ledger
 from infra.records import Decision, Withdrawal
@@ -236,10 +235,8 @@ def test_a_model_that_gates_judged_on_the_suite_is_one_choice_also_where_a_gate_
 
 
 def test_the_chance_of_luck_is_that_of_at_least_one_false_find() -> None:
-    judgement = Judgement.__new__(Judgement)
-    for name, value in {"num_choices": 14, "alpha": 0.05}.items():
-        object.__setattr__(judgement, name, value)
-    assert judgement.chance_of_luck == pytest.approx(1 - 0.95**14)
+    assert f"luck is {1 - 0.95**14:.0%} (1 - (1 - 0.05)^14)" in wear_of(14, 0.05)
+    assert (wear_of(9, 0.05), wear_of(4, 0.1)) == ("", ""), "0.37 and 0.34"
 
 
 # Refused whatever the verdicts

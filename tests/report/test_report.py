@@ -16,9 +16,10 @@ from flows.cli.app import execute
 from flows.past_runs import find_run
 from flows.report.publishing import publish_report
 from flows.report.samples import PROBLEMS, choose_problems
+from flows.suites import suite_of_verdicts
 from infra.home import Home, open_home
 from infra.ledger import Ledger
-from infra.records import FAILED, INTERRUPTED, REFUSED
+from infra.records import FAILED, INTERRUPTED, REFUSED, Decision
 from tests.factories import REFUSED_GATE
 from tests.report.conftest import NOW, report_of
 from tests.report.read_page import Page
@@ -64,6 +65,17 @@ def test_an_alarm_is_told_with_its_step_and_marked_in_the_curves(page: str) -> N
         "note",
         "60",
     ]
+
+
+def test_a_suite_that_was_chosen_by_too_often_is_called_worn(own: Home) -> None:
+    """This run's last model and nine others: 1 - 0.95^10 is above 0.4."""
+    ledger = Ledger(own.ledger_path)
+    suite = suite_of_verdicts(ledger.find_by_stage("small", "grpo.evaluate")[0])
+    for number in range(9):
+        assert "This suite is worn" not in report_of(own)
+        evidence = {"suite": suite, "candidate_fingerprint": f"model {number}"}
+        ledger.decide(Decision(1.0, "refuse", "small.other", None, None, "ann", "", evidence))
+    assert "This suite is worn: 10 models were judged on it" in Page(report_of(own)).words()
 
 
 def test_what_an_audit_found_stands_in_the_report(page: str) -> None:
