@@ -18,7 +18,15 @@ from stages.alarms.evidence import (
     values_of,
     width,
 )
-from stages.alarms.truth import NO_SPREAD, REWARD, has_paid, is_at_ceiling, is_mostly_right, of_late
+from stages.alarms.truth import (
+    NEARLY_ALL_ALIKE,
+    NO_SPREAD,
+    REWARD,
+    has_paid,
+    is_at_ceiling,
+    is_mostly_right,
+    of_late,
+)
 
 ENTROPY = "grpo/entropy"
 DISTINCT = "grpo/distinct_2"
@@ -66,11 +74,14 @@ def _lost(history: History, metric: str, share: float) -> Finding | None:
 
 
 def saturation(history: History) -> Finding | None:
-    """The reward is at its ceiling: nothing is left to learn from these problems. No fault."""
+    """The reward is at its ceiling and hardly a group has spread: nothing is left to learn from these problems.
+
+    No fault; and while one group in five still teaches something, not said.
+    """
     reward = present(history, REWARD)
-    if len(reward) < FEWEST or not is_at_ceiling(history):
-        return None
     level, share = of_late(history, REWARD), of_late(history, NO_SPREAD)
+    if len(reward) < FEWEST or share < NEARLY_ALL_ALIKE or not is_at_ceiling(history):
+        return None
     since = left(reward, fmean(values_of(reward[: width(reward)])), level)
     return Finding(since, REWARD, f"the reward is {level:.3f} and {share:.0%} of the groups have no spread")
 

@@ -52,7 +52,7 @@ _NORMAL_95 = 1.96
 _CEILING = 0.95
 """Mean reward at which nothing is left to learn; a completion's reward is at most 1."""
 
-_NEARLY_ALL_ALIKE = 0.8
+NEARLY_ALL_ALIKE = 0.8
 """Share of groups without spread above which axolotl's documentation sees no more learning."""
 
 _HIGH_REWARD = 0.8
@@ -80,7 +80,7 @@ def is_at_ceiling(history: History) -> bool:
     """
     if of_late(history, REWARD) >= _CEILING:
         return True
-    return is_mostly_right(history) and of_late(history, NO_SPREAD) >= _NEARLY_ALL_ALIKE
+    return is_mostly_right(history) and of_late(history, NO_SPREAD) >= NEARLY_ALL_ALIKE
 
 
 def is_mostly_right(history: History) -> bool:

@@ -48,6 +48,7 @@ _HOW_AND_WHERE = {
     "output_dir",
     "logging_dir",
     "logging_steps",  # more often on Burnish's side
+    "logging_nan_inf_filter",  # and a loss that is no number is logged as what it is
     "data_seed",  # without one the sampler takes the seed, which is what Burnish names
     "remove_unused_columns",  # the columns that are left decide, and GRPO's default keeps all
     "reward_weights",  # of the only reward

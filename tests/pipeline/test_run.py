@@ -244,8 +244,10 @@ def test_the_run_is_a_prefect_flow_run_with_a_task_run_per_node(world: World):
 
 
 def test_nothing_is_left_over_and_logs_are_kept(world: World):
-    kept = {file.stem for file in (world.home.logs_dir / first_run(world)).iterdir()}
-    assert kept == {*coin.MODELS, *coin.ROW_STAGES, *coin.EVALUATIONS}
+    folder = world.home.logs_dir / first_run(world)
+    stages = {*coin.MODELS, *coin.ROW_STAGES, *coin.EVALUATIONS}
+    assert {file.stem for file in folder.glob("*.log")} == stages
+    assert {file.name.removesuffix(".progress.jsonl") for file in folder.glob("*.progress.jsonl")} == stages
     temporary = [
         file for file in world.home.path.rglob(".*") if "writing" in file.name or "probe" in file.name
     ]
