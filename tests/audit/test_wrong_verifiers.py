@@ -242,7 +242,10 @@ def test_where_no_form_is_rewarded_only_wrong_completions_are_tried_and_a_note_s
             "'say nothing' earns 0.50 of the training reward while 0% of it is right: constant",
         ),
         ("points", ("18", "25"), "a reward lies in [0, 1], this verifier gave 2.0"),
-        ("hangs_on_long", ("18", "25"), "hangs_on_long is slow: 1 of 100 verdicts takes 1.5 s or more"),
+        pytest.param(
+            *("hangs_on_long", ("18", "25"), "hangs_on_long is slow: 1 of 100 verdicts takes 1.5 s or more"),
+            marks=pytest.mark.chaos,  # only for its time
+        ),
         ("format_pays", ("18", "25"), "'answer another problem' earns 0.50 of the training reward"),
     ],
 )

@@ -15,7 +15,7 @@ _FOLDER = Path(os.environ.get("BURNISH_CHAOS", Path(tempfile.gettempdir()) / f"b
 
 
 def test_some_kills_in_one_stage_leave_no_trace(tmp_path: Path):
-    require_same("tests.chaos.warm", tmp_path, "--points", "4", "--from", "sft", "--until", "sft")
+    require_same("tests.chaos.warm", tmp_path, "--points", "2", "--from", "sft", "--until", "sft")
 
 
 @pytest.mark.chaos

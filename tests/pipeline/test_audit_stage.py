@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from infra.warehouse.warehouse import Warehouse
 from tests.pipeline.coin import write_coin
 from tests.pipeline.conftest import World
@@ -29,17 +31,30 @@ def test_an_audit_hands_its_problems_on_as_they_were(world: World) -> None:
     assert audited.result["metrics"]["audit/blocks"] == 0
 
 
-def test_a_reward_that_is_wrong_stops_the_run_before_anything_samples(shell: Shell, tmp_path: Path) -> None:
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    """A recipe whose problems are judged by a verifier that is too easily pleased."""
     recipe = write_coin(tmp_path)
     (tmp_path / "own.py").write_text(OWN)
     text = recipe.read_text().replace("verifier: exact_number", "verifier: holds")
     recipe.write_text(text.replace("base: {", "verifiers: {holds: own.py:HOLDS}\nbase: {"))
-    home = tmp_path / "home"
-    outcome = shell.run("run", recipe, "--until", "audit", home=home)
+    return recipe
+
+
+def test_a_reward_that_is_wrong_stops_the_run_before_anything_samples(
+    wrong: Path, shell: Shell, tmp_path: Path
+) -> None:
+    outcome = shell.run("run", wrong, "--until", "audit", home=tmp_path / "home")
     assert outcome.code == 1
     assert "holds gives wrong completions full reward" in outcome.text
     assert "on_findings: warn" in outcome.text
-    allowed = shell.run("run", recipe, "--until", "audit", "--set", "audit.on_findings=warn", home=home)
+
+
+@pytest.mark.chaos  # only for its time
+def test_a_reward_that_is_wrong_may_be_allowed(wrong: Path, shell: Shell, tmp_path: Path) -> None:
+    allowed = shell.run(
+        "run", wrong, "--until", "audit", "--set", "audit.on_findings=warn", home=tmp_path / "home"
+    )
     assert allowed.code == 0, allowed.text
 
 

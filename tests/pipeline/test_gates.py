@@ -68,6 +68,7 @@ def test_a_promotion_that_has_to_evaluate_first_registers_no_model(shell: Shell,
     assert {model["uri"] for model in shell.run("models", "--json", home=home).json} == before
 
 
+@pytest.mark.chaos  # only for its time
 def test_a_promotion_evaluates_on_the_rows_of_a_stage_as_they_stand(shell: Shell, tmp_path: Path) -> None:
     recipe, home = write_coin(tmp_path), tmp_path / "home"
     recipe.write_text(recipe.read_text().replace("rows: [held_out]", "rows: [audit]"))

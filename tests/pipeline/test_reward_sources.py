@@ -224,6 +224,7 @@ def shell(tmp_path: Path, environment: Mapping[str, str]) -> Iterator[Shell]:
     shell.close()
 
 
+@pytest.mark.chaos  # only for its time
 def test_a_recipe_rewards_by_a_judge_and_a_reward_model_beside_it(
     tmp_path: Path, judge: JudgeServer, shell: Shell
 ) -> None:

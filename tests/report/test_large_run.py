@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from data_contracts.rows import RowKind
 from flows.past_runs import find_run
@@ -47,6 +48,7 @@ def _table() -> pa.Table:
     return pa.table(columns, schema=ROLLOUT_SCHEMA)
 
 
+@pytest.mark.chaos  # only for its time
 def test_its_report_takes_less_than_ten_seconds_and_three_megabytes(tmp_path: Path) -> None:
     home = open_home(tmp_path / "home")
     run_id = run(home, recipe())
